@@ -17,7 +17,7 @@ from einops import rearrange
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from detr_tutorial._validation import require_bool, require_floating, require_shape, require_spatial_shapes
+from detr_tutorial._validation import require_spatial_shapes
 from detr_tutorial.reference_points import sampling_locations
 
 SpatialShapes = Sequence[tuple[int, int]]
@@ -109,7 +109,12 @@ class MSDeformAttn(nn.Module):
         super().__init__()
         if d_model % num_heads:
             raise ValueError(f"d_model={d_model} is not divisible by num_heads={num_heads}")
-        self.d_model, self.num_levels, self.num_heads, self.num_points = d_model, num_levels, num_heads, num_points
+        self.d_model, self.num_levels, self.num_heads, self.num_points = (
+            d_model,
+            num_levels,
+            num_heads,
+            num_points,
+        )
         self.sampling_offsets = nn.Linear(d_model, num_heads * num_levels * num_points * 2)
         self.attention_weights = nn.Linear(d_model, num_heads * num_levels * num_points)
         self.value_proj = nn.Linear(d_model, d_model)
@@ -120,7 +125,9 @@ class MSDeformAttn(nn.Module):
     def reset_parameters(self) -> None:
         """Set the official start: a star of offsets, equal weights, Xavier projections."""
         nn.init.zeros_(self.sampling_offsets.weight)
-        self.sampling_offsets.bias.copy_(star_offsets(self.num_heads, self.num_levels, self.num_points).flatten())
+        self.sampling_offsets.bias.copy_(
+            star_offsets(self.num_heads, self.num_levels, self.num_points).flatten()
+        )
         nn.init.zeros_(self.attention_weights.weight)
         nn.init.zeros_(self.attention_weights.bias)
         for projection in (self.value_proj, self.output_proj):

@@ -14,7 +14,7 @@ from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor
 
-from detr_tutorial._validation import require_floating, require_shape, require_spatial_shapes
+from detr_tutorial._validation import require_size, require_spatial_shapes, require_tensor
 
 SpatialShapes = Sequence[tuple[int, int]]
 
@@ -33,6 +33,7 @@ def to_pixels(points: Float[Tensor, "*n 2"], size: tuple[int, int]) -> Float[Ten
     Source: the function phi of Deformable DETR (arXiv 2010.04159, section 4.1) with align_corners=False;
         taught in notebooks/10_reference_points.ipynb.
     """
+    require_tensor("points", points, "... 2")
     return points * _width_height(points, size) - 0.5
 
 
@@ -49,15 +50,12 @@ def to_normalized(pixels: Float[Tensor, "*n 2"], size: tuple[int, int]) -> Float
         ValueError: if the last axis of `pixels` is not 2, or a side of `size` is smaller than 1.
     Source: Deformable DETR (arXiv 2010.04159), section 4.1; taught in notebooks/10_reference_points.ipynb.
     """
+    require_tensor("pixels", pixels, "... 2")
     return (pixels + 0.5) / _width_height(pixels, size)
 
 
 def _width_height(points: Tensor, size: tuple[int, int]) -> Tensor:
-    require_floating("points", points)
-    if points.shape[-1] != 2:
-        raise ValueError(f"points must end in an axis of 2 (x, y), got shape {tuple(points.shape)}")
-    require_spatial_shapes("size", [size])
-    height, width = size
+    height, width = require_size("size", size)
     return points.new_tensor([width, height])
 
 
@@ -81,8 +79,7 @@ def encoder_reference_points(
         taught in notebooks/10_reference_points.ipynb.
     """
     shapes = require_spatial_shapes("spatial_shapes", spatial_shapes)
-    require_floating("valid_ratios", valid_ratios)
-    require_shape("valid_ratios", valid_ratios, (None, len(shapes), 2), "(B, L, 2)")
+    require_tensor("valid_ratios", valid_ratios, f"B {len(shapes)} 2")
     if not bool(((valid_ratios > 0) & (valid_ratios <= 1)).all()):
         raise ValueError("valid_ratios must lie in (0, 1], got values outside it (or NaN)")
 
@@ -120,15 +117,13 @@ def sampling_locations(
         taught in notebooks/11_sampling_offsets.ipynb.
     """
     shapes = require_spatial_shapes("spatial_shapes", spatial_shapes)
-    require_floating("reference_points", reference_points)
-    require_floating("sampling_offsets", sampling_offsets)
-    require_shape("sampling_offsets", sampling_offsets, (None, None, None, len(shapes), None, 2), "(B, Q, M, L, K, 2)")
+    require_tensor("sampling_offsets", sampling_offsets, f"B Q M {len(shapes)} K 2")
     batch, queries, _, levels, points, _ = sampling_offsets.shape
-    if reference_points.ndim != 4 or reference_points.shape[-1] not in (2, 4):
+    require_tensor("reference_points", reference_points, f"{batch} {queries} {levels} xy")
+    if reference_points.shape[-1] not in (2, 4):
         raise ValueError(
-            f"reference_points must be (B, Q, L, 2) or (B, Q, L, 4), got shape {tuple(reference_points.shape)}"
+            f"reference_points must end in an axis of 2 (x, y) or 4 (cx, cy, w, h), got {reference_points.shape[-1]}"
         )
-    require_shape("reference_points", reference_points, (batch, queries, levels, None), "(B, Q, L, 2 or 4)")
 
     reference = rearrange(reference_points, "B Q L refs -> B Q 1 L 1 refs")
     if reference_points.shape[-1] == 2:
