@@ -1,0 +1,11 @@
+"""Checks for the exercises: each takes your function, and says whether it is right or which mistake it makes.
+
+    from detr_tutorial import checks
+    checks.sampling_locations(your_function)
+
+Each chapter that has exercises has a module here; `_check` holds what they share.
+"""
+
+from detr_tutorial.checks._check import Check, CheckResult
+
+__all__ = ["Check", "CheckResult"]
