@@ -1,0 +1,44 @@
+"""Size every image and load it late, so that pages neither jump nor wait."""
+
+import re
+from html import unescape
+from pathlib import Path
+from urllib.parse import unquote
+
+from PIL import Image
+from sphinx.application import Sphinx
+
+IMAGE = re.compile(r"<img\b[^>]*>")
+ATTRIBUTE = re.compile(r'([a-zA-Z-]+)="([^"]*)"')
+
+
+def with_size(tag: str, files: dict[str, Path], first: bool) -> str:
+    attributes = dict(ATTRIBUTE.findall(tag))
+    file = files.get(unquote(unescape(attributes.get("src", ""))).rsplit("/", 1)[-1])
+    extra = []
+    if file is not None and file.suffix.lower() in (".png", ".jpg", ".jpeg", ".webp", ".gif"):
+        if "width" not in attributes and "height" not in attributes:
+            with Image.open(file) as image:
+                extra.append(f'width="{image.width}" height="{image.height}"')
+    if not first and "loading" not in attributes:
+        extra.append('loading="lazy"')
+    if "decoding" not in attributes:
+        extra.append('decoding="async"')
+    return "<img " + " ".join(extra) + tag[4:] if extra else tag
+
+
+def size_images(app: Sphinx, body: str) -> str:
+    """Return the page's body with width, height and lazy loading on its images."""
+    files = {name: Path(app.srcdir, source) for source, name in app.builder.images.items()}
+    seen = 0
+
+    def replace(match: re.Match[str]) -> str:
+        nonlocal seen
+        seen += 1
+        return with_size(match.group(0), files, first=seen == 1)
+
+    return IMAGE.sub(replace, body)
+
+
+def setup(app: Sphinx) -> None:
+    """Nothing to connect: pages.py calls size_images."""

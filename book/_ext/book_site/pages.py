@@ -1,0 +1,92 @@
+"""What the templates need to know about a page: its place in the book, its files, its cost."""
+
+import re
+from typing import Any
+
+from docutils import nodes
+from sphinx.application import Sphinx
+
+from .images import size_images
+from .measure import cost_of
+
+NUMBER = re.compile(r"(?:.*/)?(\d\d)_[^/]*$")
+MATH_STYLE = "katex/katex.css"
+
+
+def plain(text: str) -> str:
+    return re.sub(r"\s+", " ", text).strip()
+
+
+def chapter_number(docname: str) -> str:
+    """Return the two digits that a chapter's file name begins with, or nothing."""
+    match = NUMBER.match(docname)
+    return match.group(1) if match else ""
+
+
+def title_of(app: Sphinx, docname: str) -> str:
+    title = app.env.titles.get(docname)
+    text = plain(title.astext()) if title is not None else docname
+    number = chapter_number(docname)
+    return re.sub(rf"^(?:chapter\s+)?0?{int(number)}\s*[.:·-]?\s+", "", text, flags=re.I) if number else text
+
+
+def parts_of(app: Sphinx, pagename: str, pathto) -> list[dict[str, Any]]:
+    """Return the book's parts, each with its caption and pages, in the order of _toc.yml."""
+    site_map = app.config.external_site_map
+    parts = []
+    for tree in site_map.root.subtrees:
+        pages = [
+            {
+                "docname": docname,
+                "title": title_of(app, docname),
+                "number": chapter_number(docname),
+                "href": pathto(docname),
+                "current": docname == pagename,
+            }
+            for docname in (name.removesuffix(".md").removesuffix(".ipynb") for name in tree.files())
+            if docname in app.env.found_docs
+        ]
+        if pages:
+            parts.append({"caption": tree.caption or "", "pages": pages})
+    return parts
+
+
+def description_of(doctree: nodes.document | None) -> str:
+    """Return the page's first paragraph as plain text, cut at a word before 160 characters."""
+    if doctree is None:
+        return ""
+    for paragraph in doctree.findall(nodes.paragraph):
+        if isinstance(paragraph.parent, nodes.section):
+            text = plain(paragraph.astext())
+            return text if len(text) <= 160 else text[:157].rsplit(" ", 1)[0] + " ..."
+    return ""
+
+
+def without_title_link(toc: str) -> str:
+    """Return a page's contents below its title: the list inside the title's own entry."""
+    start = toc.find("<ul>", toc.find("<ul>") + 4)
+    end = toc.rfind("</ul>", 0, toc.rfind("</ul>"))
+    return toc[start : end + 5] if 0 <= start < end else ""
+
+
+def page_context(app: Sphinx, pagename: str, templatename: str, context: dict, doctree) -> None:
+    if app.builder.format != "html":
+        return
+    body = context.get("body", "")
+    if pagename in app.env.found_docs:
+        context["body"] = body = size_images(app, body)
+        context["chapter_number"] = chapter_number(pagename)
+        context["cost"] = cost_of(app, pagename)
+        context["page_toc"] = without_title_link(context.get("toc", ""))
+        source = app.env.doc2path(pagename, base=False)
+        context["is_notebook"] = str(source).endswith(".ipynb")
+        context["notebook_source"] = f"_sources/{source}" if context["is_notebook"] else ""
+    context["parts"] = parts_of(app, pagename, context["pathto"])
+    context["home"] = app.config.root_doc
+    context["description"] = description_of(doctree)
+    context["page_title"] = title_of(app, pagename) if pagename in app.env.found_docs else context.get("title", "")
+    context["uses_math"] = 'class="katex"' in body or 'class="katex"' in context.get("toc", "")
+
+
+def setup(app: Sphinx) -> None:
+    app.connect("html-page-context", page_context, priority=900)
