@@ -1,0 +1,5 @@
+"""Widgets that a reader moves by hand, in Jupyter and on a page without a kernel."""
+
+from detr_tutorial.widgets.sampling_points_explorer import SamplingPointsExplorer
+
+__all__ = ["SamplingPointsExplorer"]
