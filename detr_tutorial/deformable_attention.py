@@ -1,26 +1,34 @@
 """Multi-scale deformable attention: three ways to the same numbers, and the layer around them.
 
-Each query of each head reads K points on each of L levels, and adds up what it read there, weighted. The
+Every query of every head reads K points on each of L levels, and adds up what it read there, weighted. The
 definition is `loops`. `grid_sample` is the form of most implementations. `embedding_bag` sees that reading
-between cells and weighting are one sparse matrix times the table of values, and is the fast one.
+between cells and weighting together are one sparse matrix times the table of values; on a CPU it is the fast one.
 
-Taught in notebooks/12_grid_sample_attention.ipynb (the layer's weights in notebooks/11_sampling_offsets.ipynb).
+Taught in notebooks/12_grid_sample_attention.ipynb; the start of training (the star of offsets) in
+notebooks/11_sampling_offsets.ipynb.
 """
 
 import math
-from collections.abc import Sequence
-from typing import Literal, NamedTuple
+from collections.abc import Iterator
+from typing import Any, Literal, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from einops import rearrange
 from jaxtyping import Bool, Float
+from scipy.sparse import csr_matrix
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 
-from detr_tutorial._validation import require_spatial_shapes
-from detr_tutorial.reference_points import sampling_locations
+from detr_tutorial._validation import (
+    require_divisible,
+    require_finite,
+    require_int,
+    require_spatial_shapes,
+    require_tensor,
+)
+from detr_tutorial.reference_points import SpatialShapes, sampling_locations
 
-SpatialShapes = Sequence[tuple[int, int]]
 Implementation = Literal["auto", "loops", "grid_sample", "embedding_bag"]
 
 
@@ -28,12 +36,13 @@ class SamplingRecord(NamedTuple):
     """Where an attention looked and how much each point counted: what every plot and widget draws.
 
     Fields:
-        locations: (B, Q, M, L, K, 2) as (x, y), 0 and 1 at the outer edges of each level.
-        weights: (B, Q, M, L, K), summing to 1 over (L, K) for every query and head.
+        locations: (B, Q, M, L, K, 2) as (x, y), 0 and 1 at the outer edges of each level's padded map.
+        weights: (B, Q, M, L, K), at least 0, summing to 1 over (L, K) for every query and head.
+    Taught in notebooks/11_sampling_offsets.ipynb.
     """
 
-    locations: Tensor
-    weights: Tensor
+    locations: Float[Tensor, "B Q M L K 2"]
+    weights: Float[Tensor, "B Q M L K"]
 
 
 def ms_deform_attn(
@@ -43,24 +52,61 @@ def ms_deform_attn(
     attention_weights: Float[Tensor, "B Q M L K"],
     *,
     implementation: Implementation = "auto",
-) -> Float[Tensor, "B Q (M*D)"]:
-    """Read every sampling point from the value maps and sum what was read, weighted."""
+) -> Float[Tensor, "B Q C"]:
+    """Read every sampling point between the cells of its level, and sum over levels and points, weighted.
+
+    Args:
+        value: (B, S, M, D), the tokens of all levels, finest level first, each level row by row.
+        spatial_shapes: (height, width) of each of the L levels, in cells; S is the sum of their products.
+        sampling_locations: (B, Q, M, L, K, 2) as (x, y), 0 and 1 at the outer edges of each level. Points may lie
+            anywhere; cells outside a map count as zero.
+        attention_weights: (B, Q, M, L, K), used as they are (no softmax here).
+        implementation: "loops" (the formula, slow), "grid_sample", "embedding_bag" (CPU only), or "auto":
+            "embedding_bag" on the CPU; "grid_sample" on other devices and inside `torch.compile`.
+    Returns:
+        (B, Q, C) with C = M D: the sums, head by head.
+    Raises:
+        TypeError: if an argument is not a floating-point tensor, or the sizes are not Python integers.
+        ValueError: if shapes do not fit together, a number is NaN or infinite, or the implementation is unknown or
+            does not run on the device.
+    Source: Deformable DETR (arXiv 2010.04159), equation 3; the official `ms_deform_attn_core_pytorch` gives the same
+        numbers; taught in notebooks/12_grid_sample_attention.ipynb.
+    """
     shapes = require_spatial_shapes("spatial_shapes", spatial_shapes)
+    require_tensor("value", value, "B S M D")
+    batch, tokens, heads, _ = value.shape
+    if tokens != (total := sum(height * width for height, width in shapes)):
+        raise ValueError(f"value has {tokens} tokens (axis 1), but spatial_shapes {shapes} hold {total}")
+    require_tensor("sampling_locations", sampling_locations, f"{batch} Q {heads} {len(shapes)} K 2")
+    _, queries, _, levels, points, _ = sampling_locations.shape
+    require_tensor("attention_weights", attention_weights, f"{batch} {queries} {heads} {levels} {points}")
+    require_finite("sampling_locations", sampling_locations)
+    require_finite("attention_weights", attention_weights)
+
+    if implementation == "auto":
+        fast = value.device.type == "cpu" and not torch.compiler.is_compiling()
+        implementation = "embedding_bag" if fast else "grid_sample"
     if implementation == "loops":
         return _loops(value, shapes, sampling_locations, attention_weights)
-    return _grid_sample(value, shapes, sampling_locations, attention_weights)
+    if implementation == "grid_sample":
+        return _grid_sample(value, shapes, sampling_locations, attention_weights)
+    if implementation == "embedding_bag":
+        if value.device.type != "cpu":
+            raise ValueError(f"implementation='embedding_bag' runs on the CPU, got value on {value.device}")
+        return _SparseAttention.apply(value, shapes, sampling_locations, attention_weights)
+    raise ValueError(
+        f"implementation must be 'auto', 'loops', 'grid_sample' or 'embedding_bag', got {implementation!r}"
+    )
+
+
+# The formula ----------------------------------------------------------------------------------------------------
 
 
 def _loops(value: Tensor, shapes: SpatialShapes, locations: Tensor, weights: Tensor) -> Tensor:
-    """The formula, one sampling point at a time."""
+    """Equation 3, one sampling point at a time."""
     batch, queries, heads, levels, points, _ = locations.shape
-    maps = [
-        rearrange(level, "B (H W) M D -> B M H W D", H=height, W=width)
-        for level, (height, width) in zip(
-            value.split([height * width for height, width in shapes], dim=1), shapes, strict=True
-        )
-    ]
-    rows = []
+    maps = _level_maps(value, shapes, "B (H W) M D -> B M H W D")
+    sums = []
     for b in range(batch):
         for q in range(queries):
             for m in range(heads):
@@ -69,52 +115,293 @@ def _loops(value: Tensor, shapes: SpatialShapes, locations: Tensor, weights: Ten
                     for k in range(points):
                         sample = _bilinear(maps[level][b, m], locations[b, q, m, level, k])
                         total = total + weights[b, q, m, level, k] * sample
-                rows.append(total)
-    return rearrange(torch.stack(rows), "(B Q M) D -> B Q (M D)", B=batch, Q=queries)
+                sums.append(total)
+    return rearrange(torch.stack(sums), "(B Q M) D -> B Q (M D)", B=batch, Q=queries)
 
 
 def _bilinear(level_map: Tensor, point: Tensor) -> Tensor:
-    """Read a map (H, W, D) between its cells; cells outside count as zero."""
+    """Read a map (H, W, D) at a normalized point (x, y); cells outside the map count as zero."""
     height, width, _ = level_map.shape
     x, y = point[0] * width - 0.5, point[1] * height - 0.5
     left, top = math.floor(x.item()), math.floor(y.item())
     total = level_map.new_zeros(level_map.shape[-1])
-    for column in (left, left + 1):
-        for row in (top, top + 1):
-            if 0 <= column < width and 0 <= row < height:
-                total = total + (1 - (x - column).abs()) * (1 - (y - row).abs()) * level_map[row, column]
+    for row in (top, top + 1):
+        for column in (left, left + 1):
+            if 0 <= row < height and 0 <= column < width:
+                total = total + (1 - (y - row).abs()) * (1 - (x - column).abs()) * level_map[row, column]
     return total
 
 
+def _level_maps(value: Tensor, shapes: SpatialShapes, pattern: str) -> list[Tensor]:
+    """Cut the token axis into levels and give each its height and width back."""
+    levels = value.split([height * width for height, width in shapes], dim=1)
+    return [
+        rearrange(level, pattern, H=height, W=width)
+        for level, (height, width) in zip(levels, shapes, strict=True)
+    ]
+
+
+# One grid_sample a level ----------------------------------------------------------------------------------------
+
+
 def _grid_sample(value: Tensor, shapes: SpatialShapes, locations: Tensor, weights: Tensor) -> Tensor:
-    """One call of `grid_sample` for each level, added up level by level."""
+    """Sample level by level, and add up as we go: the samples of only one level are in memory at a time."""
     batch, _, heads, _ = value.shape
-    total = None
-    for level, (height, width) in enumerate(shapes):
-        start = sum(h * w for h, w in shapes[:level])
-        level_map = rearrange(
-            value[:, start : start + height * width], "B (H W) M D -> (B M) D H W", H=height, W=width
-        )
-        grid = rearrange(2 * locations[:, :, :, level] - 1, "B Q M K xy -> (B M) Q K xy")
-        sampled = F.grid_sample(level_map, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
-        weighted = (sampled * rearrange(weights[:, :, :, level], "B Q M K -> (B M) 1 Q K")).sum(-1)
-        total = weighted if total is None else total + weighted
+    grids = (2 * locations - 1).to(value.dtype)  # grid_sample counts from -1 to 1
+    weights = weights.to(value.dtype)
+    total: Any = 0.0
+    for level, level_map in enumerate(_level_maps(value, shapes, "B (H W) M D -> (B M) D H W")):
+        grid = rearrange(grids[:, :, :, level], "B Q M K xy -> (B M) Q K xy")
+        samples = F.grid_sample(level_map, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
+        total = total + (samples * rearrange(weights[:, :, :, level], "B Q M K -> (B M) 1 Q K")).sum(-1)
     return rearrange(total, "(B M) D Q -> B Q (M D)", B=batch, M=heads)
 
 
+# One sparse matrix ----------------------------------------------------------------------------------------------
+#
+# A row of the matrix is one head of one query. It holds 4 L K numbers other than zero: for each sampling point, the
+# four neighboring cells, each with (attention weight) x (bilinear weight). The table it multiplies has a row of D
+# numbers for every head of every token. Rows are made in chunks that stay in the processor's cache, so that neither
+# the matrix nor the samples are ever in memory as a whole.
+
+_FORWARD_CHUNK, _BACKWARD_CHUNK = 512, 8192  # queries at a time; benchmarks/attention_core.py measures them
+
+
+class _Chunk(NamedTuple):
+    """The part of the matrix that belongs to some queries; n queries, P = L K points, corners as (y, x)."""
+
+    queries: slice
+    columns: Tensor  # (n M, 4 P) int: rows of the value table
+    entries: Tensor  # (n M, 4 P) attention weight x bilinear weight
+    hats: Tensor  # (2 [x, y], n, M, 2 [near, far], P) bilinear weight along each axis
+    slopes: Tensor | None  # the same shape, derivative of a hat by the pixel coordinate
+
+
+class _Geometry(NamedTuple):
+    """Sizes of the level of each of the P = L K points, ready to broadcast."""
+
+    size: Tensor  # (2 [x, y], 1, 1, P) width and height
+    last: Tensor  # (2, 1, 1, P) largest near neighbor that has a far neighbor in the map
+    has_far: (
+        Tensor  # (2, 1, 1, 2 [near, far], P) 0 where a map is one cell wide and has no far neighbor, else 1
+    )
+    first_row: Tensor  # (M, P) row of the value table of the level's first cell
+    corner_rows: Tensor  # (4, P) rows from the near-near corner to each of the four
+
+
+def _geometry(
+    shapes: SpatialShapes, heads: int, points: int, dtype: torch.dtype, index: torch.dtype
+) -> _Geometry:
+    sizes = torch.tensor([(width, height) for height, width in shapes]).repeat_interleave(points, dim=0)
+    width, height = sizes.unbind(-1)  # each (P,)
+    cells = torch.tensor([0] + [h * w for h, w in shapes[:-1]]).cumsum(0).repeat_interleave(points)
+    right, below = (width > 1).long(), (height > 1) * width
+    corners = torch.stack(
+        [0 * right, right, below, below + right]
+    )  # top left, top right, bottom left, bottom right
+    far = (sizes > 1).to(dtype)
+    return _Geometry(
+        size=rearrange(sizes.to(dtype), "P xy -> xy 1 1 P"),
+        last=rearrange((sizes - 2).clamp_min(0).to(dtype), "P xy -> xy 1 1 P"),
+        has_far=rearrange(torch.stack([torch.ones_like(far), far]), "corner P xy -> xy 1 1 corner P"),
+        first_row=(cells * heads + torch.arange(heads)[:, None]).to(index),
+        corner_rows=(corners * heads).to(index),
+    )
+
+
+def _chunks(
+    value: Tensor, shapes: SpatialShapes, locations: Tensor, weights: Tensor, size: int, slopes: bool = False
+) -> Iterator[_Chunk]:
+    """Make the sparse matrix, `size` queries at a time."""
+    batch, tokens, heads, _ = value.shape
+    queries, points = locations.shape[1], locations.shape[4]
+    index = torch.int32 if value.numel() < 2**31 else torch.int64
+    geometry = _geometry(shapes, heads, points, value.dtype, index)
+    locations = rearrange(locations, "B Q M L K xy -> xy (B Q) M (L K)")
+    weights = rearrange(weights, "B Q M L K -> (B Q) M (L K)")
+    image_rows = torch.arange(batch, dtype=index).repeat_interleave(queries) * (tokens * heads)
+    half = torch.tensor(-0.5, dtype=value.dtype)
+    near_far = torch.tensor([0, 1], dtype=value.dtype)[:, None]
+
+    for start in range(0, batch * queries, size):
+        part = slice(start, start + size)
+        near = locations[:, part]
+        pixels = torch.addcmul(half, near, geometry.size, out=torch.empty(near.shape, dtype=value.dtype))
+        near = torch.clamp(
+            pixels.floor(), torch.zeros_like(half), geometry.last
+        )  # 2 n M P, first of two cells
+        cell = torch.addcmul(near[0], near[1], geometry.size[0]).to(index)  # row-major in its level
+        row = torch.add(geometry.first_row, cell, alpha=heads).add_(image_rows[part, None, None])
+        distance = pixels.sub_(near)[:, :, :, None] - near_far  # 2 n M 2 P, from both cells
+        # A cell counts 1 at its center and 0 one cell away, so a cell that is too far, because the point lies outside
+        # the map, drops out by itself.
+        hats = torch.sub(geometry.has_far, distance.abs()).clamp_min_(0)
+        entries = (hats[1] * weights[part, :, None])[:, :, :, None] * hats[0][:, :, None]  # n M 2 2 P
+        yield _Chunk(
+            queries=part,
+            columns=rearrange(row[:, :, None] + geometry.corner_rows, "n M corner P -> (n M) (corner P)"),
+            entries=rearrange(entries, "n M y x P -> (n M) (y x P)"),
+            hats=hats,
+            slopes=_hat_slopes(distance) * geometry.has_far if slopes else None,
+        )
+
+
+def _hat_slopes(distance: Tensor) -> Tensor:
+    """Derivative of 1 - |distance| where it is positive; from the right at the kinks, as `grid_sample` has it."""
+    rising = (distance >= -1) & (distance < 0)
+    falling = (distance >= 0) & (distance < 1)
+    return rising.to(distance.dtype) - falling.to(distance.dtype)
+
+
+class _SparseAttention(torch.autograd.Function):
+    """Matrix times table forward; backward, the transposed matrix, and one dot product for every entry."""
+
+    @staticmethod
+    def forward(ctx: Any, value: Tensor, shapes: SpatialShapes, locations: Tensor, weights: Tensor) -> Tensor:
+        ctx.shapes = shapes
+        ctx.save_for_backward(value, locations, weights)
+        batch, _, heads, head_dim = value.shape
+        exact = _at_least_float32(value, locations, weights)
+        table = exact[0].reshape(-1, head_dim)
+        output = table.new_empty(batch * locations.shape[1], heads * head_dim)
+        for chunk in _chunks(exact[0], shapes, *exact[1:], size=_FORWARD_CHUNK):
+            bags = F.embedding_bag(chunk.columns, table, mode="sum", per_sample_weights=chunk.entries)
+            output[chunk.queries] = rearrange(bags, "(n M) D -> n (M D)", M=heads)
+        return rearrange(output, "(B Q) C -> B Q C", B=batch).to(value.dtype)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad_output: Tensor) -> tuple[Tensor | None, ...]:
+        exact = _at_least_float32(*ctx.saved_tensors, grad_output)
+        images = max(1, _BACKWARD_CHUNK // grad_output.shape[1])
+        groups = [
+            _gradients(ctx.shapes, *group)
+            for group in zip(*(tensor.split(images) for tensor in exact), strict=True)
+        ]
+        grads = (group[0] if len(group) == 1 else torch.cat(group) for group in zip(*groups, strict=True))
+        value, locations, weights = (
+            grad.to(saved.dtype) for grad, saved in zip(grads, ctx.saved_tensors, strict=True)
+        )
+        return value, None, locations, weights
+
+
+def _gradients(
+    shapes: SpatialShapes, value: Tensor, locations: Tensor, weights: Tensor, grad_output: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Gradients of value, locations and weights, for a few images."""
+    batch, _, heads, head_dim = value.shape
+    table = value.reshape(-1, head_dim)
+    grad_rows = rearrange(grad_output, "B Q (M D) -> (B Q) M D", M=heads)
+    grad_table: Tensor | None = None
+    flat_weights = rearrange(weights, "B Q M L K -> (B Q) M (L K)")
+    grad_weights = torch.empty_like(flat_weights)
+    grad_pixels = flat_weights.new_empty(2, *flat_weights.shape)
+
+    for chunk in _chunks(value, shapes, locations, weights, size=_BACKWARD_CHUNK, slopes=True):
+        rows = rearrange(grad_rows[chunk.queries], "n M D -> (n M) D").contiguous()
+        product = _transposed_product(chunk, rows, len(table))
+        grad_table = product if grad_table is None else grad_table.add_(product)
+        grad_entries = _entry_gradients(chunk, rows, table)
+        grad_entries = rearrange(grad_entries, "(n M) (y x P) -> n M y x P", M=heads, y=2, x=2)
+        (hat_x, hat_y), (slope_x, slope_y) = chunk.hats, chunk.slopes
+        read_along_x = (grad_entries * hat_x[:, :, None]).sum(3)  # n M y P
+        grad_weights[chunk.queries] = (read_along_x * hat_y).sum(2)
+        grad_pixels[1, chunk.queries] = (read_along_x * slope_y).sum(2)
+        grad_pixels[0, chunk.queries] = ((grad_entries * slope_x[:, :, None]).sum(3) * hat_y).sum(2)
+
+    size = _geometry(shapes, heads, locations.shape[4], value.dtype, torch.int64).size
+    grad_locations = grad_pixels * flat_weights * size  # a location counts in maps, a pixel in cells
+    restore = {"B": batch, "L": len(shapes)}
+    return (
+        grad_table.view_as(value),
+        rearrange(grad_locations, "xy (B Q) M (L K) -> B Q M L K xy", **restore),
+        rearrange(grad_weights, "(B Q) M (L K) -> B Q M L K", **restore),
+    )
+
+
+def _at_least_float32(*tensors: Tensor) -> list[Tensor]:
+    """Cast to one type, float32 or wider: half precision cannot tell the cells of a large map apart."""
+    dtype = torch.float32
+    for tensor in tensors:
+        dtype = torch.promote_types(dtype, tensor.dtype)
+    return [tensor.detach().to(dtype) for tensor in tensors]
+
+
+def _transposed_product(chunk: _Chunk, rows: Tensor, table_rows: int) -> Tensor:
+    """Give every row of the table what the entries that read it send back."""
+    starts = torch.arange(0, chunk.columns.numel() + 1, chunk.columns.shape[1], dtype=chunk.columns.dtype)
+    entries, columns = chunk.entries.flatten().numpy(), chunk.columns.flatten().numpy()
+    matrix = csr_matrix((entries, columns, starts.numpy()), shape=(len(rows), table_rows))
+    return torch.from_numpy(matrix.T @ rows.numpy())
+
+
+def _entry_gradients(chunk: _Chunk, rows: Tensor, table: Tensor) -> Tensor:
+    """For every entry, the dot product of its output's gradient with the row of the table that it reads."""
+    with torch.enable_grad():
+        entries = chunk.entries.requires_grad_()
+        bags = F.embedding_bag(chunk.columns, table, mode="sum", per_sample_weights=entries)
+        return torch.autograd.grad(bags, entries, rows)[0]
+
+
+# The layer ------------------------------------------------------------------------------------------------------
+
+
+def star_offsets(num_heads: int, num_levels: int, num_points: int) -> Float[Tensor, "M L K 2"]:
+    """Give the offsets at the start of training: every head looks along its own direction.
+
+    Head m looks along the angle 2 pi m / M, measured from +x towards +y (down); its point k lies k + 1 cells away,
+    counted along the longer of the two axes, so that eight heads reach the eight neighbors. All levels are alike.
+
+    Args:
+        num_heads: M, at least 1.
+        num_levels: L, at least 1.
+        num_points: K, at least 1.
+    Returns:
+        (M, L, K, 2) as (x, y), in cells of each level.
+    Raises:
+        TypeError: if an argument is not an integer.
+        ValueError: if an argument is smaller than 1.
+    Source: Deformable DETR (arXiv 2010.04159), appendix A.4, and the official `MSDeformAttn._reset_parameters`;
+        taught in notebooks/11_sampling_offsets.ipynb.
+    """
+    for name, number in (("num_heads", num_heads), ("num_levels", num_levels), ("num_points", num_points)):
+        require_int(name, number)
+    angle = 2 * math.pi * torch.arange(num_heads) / num_heads
+    direction = torch.stack([angle.cos(), angle.sin()], dim=-1)
+    direction = direction / direction.abs().amax(
+        -1, keepdim=True
+    )  # from the circle out to the square around it
+    reach = torch.arange(1, num_points + 1)
+    star = rearrange(direction, "M xy -> M 1 1 xy") * rearrange(reach, "K -> K 1")
+    return star.expand(-1, num_levels, -1, -1)
+
+
 class MSDeformAttn(nn.Module):
-    """Multi-scale deformable attention with its four linear layers and the official initialization."""
+    """Attend to a few points around each query's reference, on all levels at once.
+
+    Four linear layers: two turn a query into offsets and weights, one turns tokens into values, one mixes the heads.
+    They start as the official code starts them: offsets form a star, weights are all equal, both independent of the
+    query (their matrices are zero, and learn from there).
+
+    Args:
+        d_model: C, channels of a token.
+        num_levels: L, feature levels.
+        num_heads: M, heads; must divide d_model.
+        num_points: K, sampling points per head and level.
+    Raises:
+        TypeError: if an argument is not an integer.
+        ValueError: if an argument is smaller than 1, or num_heads does not divide d_model.
+    Source: Deformable DETR (arXiv 2010.04159), section 4.1, and the official `MSDeformAttn`;
+        taught in notebooks/12_grid_sample_attention.ipynb.
+    """
 
     def __init__(self, d_model: int = 256, num_levels: int = 4, num_heads: int = 8, num_points: int = 4):
         super().__init__()
-        if d_model % num_heads:
-            raise ValueError(f"d_model={d_model} is not divisible by num_heads={num_heads}")
-        self.d_model, self.num_levels, self.num_heads, self.num_points = (
-            d_model,
-            num_levels,
-            num_heads,
-            num_points,
-        )
+        self.d_model = require_int("d_model", d_model)
+        self.num_levels = require_int("num_levels", num_levels)
+        self.num_heads = require_int("num_heads", num_heads)
+        self.num_points = require_int("num_points", num_points)
+        require_divisible("d_model", d_model, "num_heads", num_heads)
         self.sampling_offsets = nn.Linear(d_model, num_heads * num_levels * num_points * 2)
         self.attention_weights = nn.Linear(d_model, num_heads * num_levels * num_points)
         self.value_proj = nn.Linear(d_model, d_model)
@@ -123,7 +410,10 @@ class MSDeformAttn(nn.Module):
 
     @torch.no_grad()
     def reset_parameters(self) -> None:
-        """Set the official start: a star of offsets, equal weights, Xavier projections."""
+        """Set the official start: a star of offsets, equal weights, Xavier-uniform projections, zero biases.
+
+        Source: the official `MSDeformAttn._reset_parameters`; taught in notebooks/11_sampling_offsets.ipynb.
+        """
         nn.init.zeros_(self.sampling_offsets.weight)
         self.sampling_offsets.bias.copy_(
             star_offsets(self.num_heads, self.num_levels, self.num_points).flatten()
@@ -142,24 +432,44 @@ class MSDeformAttn(nn.Module):
         spatial_shapes: SpatialShapes,
         mask: Bool[Tensor, "B S"] | None = None,
     ) -> tuple[Float[Tensor, "B Q C"], SamplingRecord]:
-        """Attend."""
+        """Attend from every query to the value tokens.
+
+        Args:
+            query: (B, Q, C), positions already added.
+            reference_points: (B, Q, L, 2) as (x, y) or (B, Q, L, 4) as (cx, cy, w, h), in [0, 1] of each padded level.
+            value_tokens: (B, S, C), without positions.
+            spatial_shapes: (height, width) of each level, in cells; S is the sum of their products.
+            mask: (B, S), True where a token is padding; its value then reads as zero.
+        Returns:
+            The output (B, Q, C), and the `SamplingRecord` of where it looked.
+        Raises:
+            TypeError: if a tensor has the wrong type.
+            ValueError: if shapes do not fit together, or a number is NaN or infinite.
+        Source: the official `MSDeformAttn.forward`; taught in notebooks/12_grid_sample_attention.ipynb.
+        """
+        shapes = require_spatial_shapes("spatial_shapes", spatial_shapes)
+        if len(shapes) != self.num_levels:
+            raise ValueError(
+                f"spatial_shapes has {len(shapes)} levels, this layer has num_levels={self.num_levels}"
+            )
+        require_tensor("query", query, f"B Q {self.d_model}")
+        batch, queries, _ = query.shape
+        require_tensor("value_tokens", value_tokens, f"{batch} S {self.d_model}")
+        require_tensor("reference_points", reference_points, f"{batch} {queries} {self.num_levels} xy")
+        require_finite("query", query)
+        require_finite("reference_points", reference_points)
+
         value = self.value_proj(value_tokens)
         if mask is not None:
-            value = value.masked_fill(mask[..., None], 0.0)
+            require_tensor("mask", mask, f"{batch} {value_tokens.shape[1]}", kind="bool")
+            value = value.masked_fill(mask[..., None], 0.0)  # after the projection: its bias must not leak in
         value = rearrange(value, "B S (M D) -> B S M D", M=self.num_heads)
+
         sizes = {"M": self.num_heads, "L": self.num_levels, "K": self.num_points}
         offsets = rearrange(self.sampling_offsets(query), "B Q (M L K xy) -> B Q M L K xy", **sizes, xy=2)
         logits = rearrange(self.attention_weights(query), "B Q (M L K) -> B Q M (L K)", **sizes)
         weights = rearrange(logits.softmax(-1), "B Q M (L K) -> B Q M L K", L=self.num_levels)
-        locations = sampling_locations(reference_points, offsets, spatial_shapes)
-        output = self.output_proj(ms_deform_attn(value, spatial_shapes, locations, weights))
+        locations = sampling_locations(reference_points, offsets, shapes)
+
+        output = self.output_proj(ms_deform_attn(value, shapes, locations, weights))
         return output, SamplingRecord(locations, weights)
-
-
-def star_offsets(num_heads: int, num_levels: int, num_points: int) -> Float[Tensor, "M L K 2"]:
-    """Offsets at the start of training: head m looks along direction 2 pi m / M, point k at k + 1 cells."""
-    angle = 2 * math.pi * torch.arange(num_heads) / num_heads
-    direction = torch.stack([angle.cos(), angle.sin()], dim=-1)
-    direction = direction / direction.abs().amax(-1, keepdim=True)  # onto the unit square
-    reach = torch.arange(1, num_points + 1)
-    return rearrange(direction, "M xy -> M 1 1 xy") * rearrange(reach, "K -> K 1").expand(num_levels, -1, 1)
