@@ -53,7 +53,7 @@ def write_entry_page(site: Path) -> None:
             "<title>Deformable DETR from the ground up</title>\n"
             '<meta http-equiv="refresh" content="0; url=book/index.html">\n'
             '<link rel="canonical" href="book/index.html">\n</head>\n'
-            '<body>\n<main><h1>Deformable DETR from the ground up</h1>\n'
+            "<body>\n<main><h1>Deformable DETR from the ground up</h1>\n"
             '<p><a href="book/index.html">To the front page</a></p></main>\n</body>\n</html>\n',
             encoding="utf-8",
         )

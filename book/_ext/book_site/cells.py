@@ -13,21 +13,26 @@ SUMMARIES = {
 DEFAULTS = {"content": "Code", "source": "Code", "output": "Output", "outputs": "Output"}
 
 
-def summary_of(node: HideCodeCellNode) -> str:
-    """Return what the fold is called: the cell's own prompt, else what its tags say."""
-    prompt = str(node["prompt_show"])
-    for kind, default in DEFAULTS.items():
-        if prompt == f"Show code cell {kind}":
-            classes = node.parent["classes"] if node.parent is not None else []
-            return next((text for tag, text in SUMMARIES.items() if tag in classes), default)
-    return prompt
+def name_folds(app: Sphinx, doctree: nodes.document, docname: str) -> None:
+    """Give every fold its name: the cell's own prompt, else what the cell's tags say."""
+    for cell in doctree.findall(nodes.container):
+        for fold in cell.children:
+            if not isinstance(fold, HideCodeCellNode):
+                continue
+            prompt = str(fold["prompt_show"])
+            for kind, default in DEFAULTS.items():
+                if prompt == f"Show code cell {kind}":
+                    prompt = next(
+                        (text for tag, text in SUMMARIES.items() if tag in cell["classes"]), default
+                    )
+            fold["summary"] = prompt
+            fold["kind"] = "solution" if "tag_solution" in cell["classes"] else "fold"
 
 
 def visit_hidden(self, node: HideCodeCellNode) -> None:
-    summary = summary_of(node)
-    kind = "solution" if summary == "Solution" else "fold"
-    self.body.append(f'<details class="{kind} {" ".join(node["classes"])}">\n')
-    self.body.append(f"<summary>{escape(summary)}</summary>\n")
+    classes = " ".join([node.get("kind", "fold"), *node["classes"]])
+    summary = node.get("summary", node["prompt_show"])
+    self.body.append(f'<details class="{classes}">\n<summary>{escape(summary)}</summary>\n')
 
 
 def depart_hidden(self, node: HideCodeCellNode) -> None:
@@ -50,8 +55,8 @@ def depart_dropdown(self, node: Dropdown) -> None:
 def fold_dropdowns(app: Sphinx, doctree: nodes.document, docname: str) -> None:
     if app.builder.format != "html":
         return
-    for admonition in list(doctree.findall(nodes.Admonition)):
-        if not isinstance(admonition, nodes.Element) or "dropdown" not in admonition["classes"]:
+    for admonition in list(doctree.findall(nodes.Element)):
+        if not isinstance(admonition, nodes.Admonition) or "dropdown" not in admonition["classes"]:
             continue
         children = list(admonition.children)
         title = children.pop(0).astext() if children and isinstance(children[0], nodes.title) else "More"
@@ -64,4 +69,5 @@ def fold_dropdowns(app: Sphinx, doctree: nodes.document, docname: str) -> None:
 def setup(app: Sphinx) -> None:
     app.add_node(HideCodeCellNode, override=True, html=(visit_hidden, depart_hidden))
     app.add_node(Dropdown, html=(visit_dropdown, depart_dropdown))
+    app.connect("doctree-resolved", name_folds)
     app.connect("doctree-resolved", fold_dropdowns)

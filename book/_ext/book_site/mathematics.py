@@ -1,4 +1,4 @@
-"""Mathematics as HTML at build time, by KaTeX; a formula that KaTeX refuses is a warning, so the build fails."""
+"""Mathematics as HTML at build time, by KaTeX. A formula that KaTeX refuses is a warning and fails the build."""
 
 import atexit
 import json
@@ -6,7 +6,7 @@ import re
 import shutil
 import subprocess
 import sys
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
 
 from docutils import nodes
@@ -54,7 +54,7 @@ def server() -> subprocess.Popen:
     return process
 
 
-@lru_cache(maxsize=None)
+@cache
 def render(tex: str, display: bool) -> tuple[str, str]:
     """Return (html, error) of one formula; one of the two is empty."""
     process = server()

@@ -7,12 +7,16 @@ where the system tells it (Linux), and kept beside the cache under the hash of t
 import hashlib
 import json
 from pathlib import Path
+from typing import cast
 
 import myst_nb.core.execute.cache as cached_execution
 from jupyter_client.manager import KernelManager
+from myst_nb.sphinx_ import NbMetadataCollector, SphinxEnvType
 from nbformat import NotebookNode
 from sphinx.application import Sphinx
 
+# Warnings about the kernel's own transport say nothing about a chapter.
+QUIET = ["--log-level=40"]
 FOLDER: list[Path] = []
 run_notebook = cached_execution.single_nb_execution
 
@@ -44,7 +48,9 @@ def run_and_measure(notebook: NotebookNode, **options):
 
     key = code_hash(notebook)
     try:
-        result = run_notebook(notebook, km=manager, on_cell_executed=after_cell, **options)
+        result = run_notebook(
+            notebook, km=manager, on_cell_executed=after_cell, extra_arguments=QUIET, **options
+        )
     finally:
         if manager.has_kernel:
             manager.shutdown_kernel(now=True)
@@ -56,7 +62,7 @@ def run_and_measure(notebook: NotebookNode, **options):
 
 def cost_of(app: Sphinx, docname: str) -> list[str]:
     """Return the measured facts of a chapter's run, each a few words; an empty list when it has none."""
-    data = app.env.metadata.get(docname, {}).get("exec_data") or {}
+    data = NbMetadataCollector.get_exec_data(cast(SphinxEnvType, app.env), docname) or {}
     facts = []
     if data.get("runtime") is not None:
         facts.append(f"{data['runtime']:.1f} s to run")
@@ -75,7 +81,7 @@ def cost_of(app: Sphinx, docname: str) -> list[str]:
 
 
 def remember_folder(app: Sphinx) -> None:
-    FOLDER[:] = [Path(app.env.mystnb_config.execution_cache_path) / "measured"]
+    FOLDER[:] = [Path(cast(SphinxEnvType, app.env).mystnb_config.execution_cache_path) / "measured"]
 
 
 def setup(app: Sphinx) -> None:

@@ -69,12 +69,24 @@ def without_title_link(toc: str) -> str:
     return toc[start : end + 5] if 0 <= start < end else ""
 
 
+def plain_roles(body: str) -> str:
+    """Return the body without roles that citations and footnotes claim in the wrong places.
+
+    Docutils writes a list role around entries that are no list items, and asides inside the main text.
+    """
+    body = re.sub(
+        r'(<div[^>]*class="(?:citation|citation-list|footnote-list)[^"]*"[^>]*?) role="[^"]*"', r"\1", body
+    )
+    body = re.sub(r'<div role="list" (class="citation-list)', r"<div \1", body)
+    return body.replace("<aside", "<div").replace("</aside>", "</div>")
+
+
 def page_context(app: Sphinx, pagename: str, templatename: str, context: dict, doctree) -> None:
     if app.builder.format != "html":
         return
     body = context.get("body", "")
     if pagename in app.env.found_docs:
-        context["body"] = body = size_images(app, body)
+        context["body"] = body = size_images(app, plain_roles(body))
         context["chapter_number"] = chapter_number(pagename)
         context["cost"] = cost_of(app, pagename)
         context["page_toc"] = without_title_link(context.get("toc", ""))
@@ -84,7 +96,9 @@ def page_context(app: Sphinx, pagename: str, templatename: str, context: dict, d
     context["parts"] = parts_of(app, pagename, context["pathto"])
     context["home"] = app.config.root_doc
     context["description"] = description_of(doctree)
-    context["page_title"] = title_of(app, pagename) if pagename in app.env.found_docs else context.get("title", "")
+    context["page_title"] = (
+        title_of(app, pagename) if pagename in app.env.found_docs else context.get("title", "")
+    )
     context["uses_math"] = 'class="katex"' in body or 'class="katex"' in context.get("toc", "")
 
 

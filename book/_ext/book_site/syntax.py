@@ -1,5 +1,7 @@
 """One stylesheet for code in both themes; every token has at least 4.5:1 contrast on the code background."""
 
+from typing import ClassVar
+
 from pygments.style import Style
 from pygments.token import (
     Comment,
@@ -49,12 +51,12 @@ PALETTE = {
 
 class LightStyle(Style):
     background_color = "#f6f7f9"
-    styles = {token: light for token, (light, _) in PALETTE.items()}
+    styles: ClassVar = {token: light for token, (light, _) in PALETTE.items()}
 
 
 class DarkStyle(Style):
     background_color = "#14181f"
-    styles = {token: dark for token, (_, dark) in PALETTE.items()}
+    styles: ClassVar = {token: dark for token, (_, dark) in PALETTE.items()}
 
 
 def rules(style: type[Style]) -> dict[str, tuple[str, bool]]:

@@ -1,0 +1,55 @@
+"""A cell that fails, a formula that KaTeX refuses, or a link into nowhere: each fails the build."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import pytest
+import yaml
+
+from .conftest import ROOT
+
+
+def make_book(folder: Path, page: str, cell: str) -> subprocess.CompletedProcess:
+    """Build a book of one page and one notebook with the real configuration."""
+    config = yaml.safe_load((ROOT / "_config.yml").read_text(encoding="utf-8"))
+    config["sphinx"]["local_extensions"] = {"book_site": str(ROOT / "book" / "_ext")}
+    config["sphinx"]["config"]["html_static_path"] = [str(ROOT / "book" / "_static")]
+    config["bibtex_bibfiles"] = [str(ROOT / "book" / "references.bib")]
+    (folder / "_config.yml").write_text(yaml.safe_dump(config), encoding="utf-8")
+    toc = {"format": "jb-book", "root": "intro", "chapters": [{"file": "10_small"}]}
+    (folder / "_toc.yml").write_text(yaml.safe_dump(toc), encoding="utf-8")
+    (folder / "intro.md").write_text(f"# A small book\n\n{page}\n", encoding="utf-8")
+    nb = nbformat.v4
+    notebook = nb.new_notebook(cells=[nb.new_markdown_cell("# Ten"), nb.new_code_cell(cell)])
+    notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3 (ipykernel)"}
+    nbformat.write(notebook, folder / "10_small.ipynb")
+    return subprocess.run(
+        [sys.executable, str(ROOT / "tools" / "build_book.py"), str(folder)],
+        capture_output=True,
+        text=True,
+        stdin=subprocess.DEVNULL,
+    )
+
+
+def test_a_sound_book_builds_and_shows_its_output(tmp_path):
+    result = make_book(tmp_path, "Some $x^2$.", "print(6 * 7)")
+    assert result.returncode == 0, result.stderr
+    assert "index.html" in result.stdout
+    assert "42" in (tmp_path / "_build/html/10_small.html").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("page", "cell", "told"),
+    [
+        ("Fine.", "1 / 0", "ZeroDivisionError"),
+        ("A formula $\\frac{1$ that is not closed.", "1", "KaTeX"),
+        ("A [link](nowhere.md) into nowhere.", "1", "nowhere"),
+    ],
+    ids=["a failing cell", "a broken formula", "a broken link"],
+)
+def test_a_mistake_fails_the_build_and_is_named(tmp_path, page, cell, told):
+    result = make_book(tmp_path, page, cell)
+    assert result.returncode != 0
+    assert told in result.stdout + result.stderr
