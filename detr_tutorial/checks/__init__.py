@@ -7,5 +7,6 @@ Each chapter that has exercises has a module here; `_check` holds what they shar
 """
 
 from detr_tutorial.checks._check import Check, CheckResult
+from detr_tutorial.checks.chapter_12 import bilinear_sample, ms_deform_attn
 
-__all__ = ["Check", "CheckResult"]
+__all__ = ["Check", "CheckResult", "bilinear_sample", "ms_deform_attn"]
