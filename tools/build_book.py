@@ -67,8 +67,11 @@ def build(source: Path) -> int:
     shutil.rmtree(site, ignore_errors=True)
     options = ["build", str(source), "-W", "-n", "--keep-going", "-q"]
     env = {**os.environ, "PYDEVD_DISABLE_FILE_VALIDATION": "1"}
-    code = subprocess.run([sys.executable, "-c", START, *options], env=env).returncode
+    # Warnings and errors come on the error stream; the rest is only worth reading when something failed.
+    result = subprocess.run([sys.executable, "-c", START, *options], env=env, stdout=subprocess.PIPE, text=True)
+    code = result.returncode
     if code != 0:
+        print(result.stdout)
         print("make book: the build failed; the lines above say where.", file=sys.stderr)
         return code
     write_entry_page(site)
