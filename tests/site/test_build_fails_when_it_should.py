@@ -37,7 +37,19 @@ def test_a_sound_book_builds_and_shows_its_output(tmp_path):
     result = make_book(tmp_path, "Some $x^2$.", "print(6 * 7)")
     assert result.returncode == 0, result.stderr
     assert "index.html" in result.stdout
-    assert "42" in (tmp_path / "_build/html/10_small.html").read_text(encoding="utf-8")
+    html = (tmp_path / "_build/html/10_small.html").read_text(encoding="utf-8")
+    assert "42" in html
+    assert "s to run" in html
+    assert "nothing downloaded" in html
+
+
+def test_a_run_that_connects_to_another_machine_does_not_claim_otherwise(tmp_path):
+    # the event that a connection raises, without one
+    cell = "import sys\nsys.audit('socket.connect', None, ('192.0.2.1', 443))"
+    assert make_book(tmp_path, "Fine.", cell).returncode == 0
+    html = (tmp_path / "_build/html/10_small.html").read_text(encoding="utf-8")
+    assert "s to run" in html
+    assert "nothing downloaded" not in html
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Mathematics as HTML at build time, by KaTeX. A formula that KaTeX refuses is a warning: it fails the build."""
+"""Mathematics as HTML at build time, by KaTeX. A formula that KaTeX refuses fails the build."""
 
 import atexit
 import json

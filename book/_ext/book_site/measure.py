@@ -1,15 +1,19 @@
 """What running a chapter costs, taken from the run that made the page.
 
 Seconds come from jupyter-cache. Peak memory is the kernel's own high-water mark, read after every cell
-where the system tells it (Linux), and kept beside the cache under the hash of the chapter's code.
+where the system tells it (Linux). Connections that leave the machine are counted by an audit hook in the
+kernel. Both are kept beside the cache under the hash of the chapter's code.
+What was not measured is not shown.
 """
 
 import hashlib
 import json
+import tempfile
 from pathlib import Path
 from typing import cast
 
 import myst_nb.core.execute.cache as cached_execution
+import nbformat
 from jupyter_client.manager import KernelManager
 from myst_nb.sphinx_ import NbMetadataCollector, SphinxEnvType
 from nbformat import NotebookNode
@@ -17,6 +21,7 @@ from sphinx.application import Sphinx
 
 # Warnings about the kernel's own transport say nothing about a chapter.
 QUIET = ["--log-level=40"]
+WATCH = Path(__file__).with_name("watch_network.py")
 FOLDER: list[Path] = []
 run_notebook = cached_execution.single_nb_execution
 
@@ -36,7 +41,17 @@ def peak_bytes(pid: int | None) -> int | None:
         return None
 
 
+def connections(report: Path) -> int | None:
+    """Return how many connections left the machine, or None when nobody watched."""
+    try:
+        lines = report.read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return None
+    return len(lines) - 1 if lines[:1] == ["watching"] else None
+
+
 def run_and_measure(notebook: NotebookNode, **options):
+    """Run a notebook as jupyter-cache does; note its peak memory and its connections to other machines."""
     name = notebook.metadata.get("kernelspec", {}).get("name", "python3")
     manager = KernelManager(kernel_name=name)
     peaks: list[int] = []
@@ -47,16 +62,22 @@ def run_and_measure(notebook: NotebookNode, **options):
             peaks.append(peak)
 
     key = code_hash(notebook)
-    try:
-        result = run_notebook(
-            notebook, km=manager, on_cell_executed=after_cell, extra_arguments=QUIET, **options
-        )
-    finally:
-        if manager.has_kernel:
-            manager.shutdown_kernel(now=True)
-    if peaks and result.err is None and FOLDER:
+    with tempfile.TemporaryDirectory() as folder:
+        report = Path(folder) / "connections.txt"
+        watch = f"__import__('runpy').run_path({str(WATCH)!r}, {{'REPORT': {str(report)!r}}})"
+        arguments = [*QUIET, f"--IPKernelApp.exec_lines={watch}"]
+        try:
+            result = run_notebook(
+                notebook, km=manager, on_cell_executed=after_cell, extra_arguments=arguments, **options
+            )
+        finally:
+            if manager.has_kernel:
+                manager.shutdown_kernel(now=True)
+        connected = connections(report)
+    if result.err is None and FOLDER:
         FOLDER[0].mkdir(parents=True, exist_ok=True)
-        (FOLDER[0] / f"{key}.json").write_text(json.dumps({"peak_bytes": max(peaks)}), encoding="utf-8")
+        measured = {"peak_bytes": max(peaks, default=None), "connections": connected}
+        (FOLDER[0] / f"{key}.json").write_text(json.dumps(measured), encoding="utf-8")
     return result
 
 
@@ -68,15 +89,12 @@ def cost_of(app: Sphinx, docname: str) -> list[str]:
         facts.append(f"{data['runtime']:.1f} s to run")
     source = Path(app.env.doc2path(docname))
     if source.suffix == ".ipynb" and FOLDER:
-        notebook = NotebookNode(
-            cells=[
-                NotebookNode(cell_type=cell["cell_type"], source="".join(cell["source"]))
-                for cell in json.loads(source.read_text(encoding="utf-8"))["cells"]
-            ]
-        )
-        file = FOLDER[0] / f"{code_hash(notebook)}.json"
-        if file.exists():
-            facts.append(f"{json.loads(file.read_text())['peak_bytes'] / 2**20:.0f} MB of memory at its peak")
+        file = FOLDER[0] / f"{code_hash(nbformat.read(source, as_version=4))}.json"
+        measured = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
+        if measured.get("peak_bytes") is not None:
+            facts.append(f"{measured['peak_bytes'] / 1e6:.0f} MB of memory at its peak")
+        if measured.get("connections") == 0:
+            facts.append("nothing downloaded")
     return facts
 
 
