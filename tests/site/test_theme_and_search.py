@@ -52,6 +52,12 @@ def test_search_finds_a_word_of_the_notation_page(visit):
     assert here.console == []
 
 
+def test_search_results_fit_on_a_phone(visit):
+    page = visit(width=360).open("search.html?q=level")
+    page.wait_for_selector("#search-results li a")
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+
 def test_search_says_so_when_nothing_is_found(visit):
     page = visit().open("search.html?q=zzyzxq")
     page.wait_for_selector("#search-results .search-summary:not(:empty)")

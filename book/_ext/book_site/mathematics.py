@@ -80,8 +80,17 @@ def to_html(node: nodes.Element, display: bool) -> str:
     return html
 
 
+def keep_punctuation(app: Sphinx, doctree: nodes.document, docname: str) -> None:
+    """Tie the punctuation after a formula to it, so that no line begins with a full stop."""
+    for formula in list(doctree.findall(nodes.math)):
+        following = formula.next_node(descend=False, siblings=True)
+        if isinstance(following, nodes.Text) and (match := re.match(r"[.,;:!?)\]]+", str(following))):
+            formula["after"] = match.group(0)
+            following.parent.replace(following, nodes.Text(str(following)[match.end() :]))
+
+
 def visit_math(self, node: nodes.math) -> None:
-    self.body.append(f'<span class="math">{to_html(node, False)}</span>')
+    self.body.append(f'<span class="math">{to_html(node, False)}{node.get("after", "")}</span>')
     raise nodes.SkipNode
 
 
@@ -114,3 +123,4 @@ def setup(app: Sphinx) -> None:
         "katex_build", inline_renderers=(visit_math, None), block_renderers=(visit_displaymath, None)
     )
     app.connect("builder-inited", copy_style)
+    app.connect("doctree-resolved", keep_punctuation)
