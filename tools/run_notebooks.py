@@ -76,8 +76,10 @@ def tidy(notebook: NotebookNode, stem: str) -> NotebookNode:
                 output.execution_count = cell.execution_count
             for kind in WIDGET_TYPES:
                 output.get("data", {}).pop(kind, None)
-            if "metadata" in output:
-                output.metadata = NotebookNode()
+            if "metadata" in output:  # the size that a picture asks for stays
+                output.metadata = NotebookNode(
+                    {kind: value for kind, value in output.metadata.items() if kind.startswith("image/")}
+                )
     return notebook
 
 

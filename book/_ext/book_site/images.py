@@ -12,14 +12,21 @@ IMAGE = re.compile(r"<img\b[^>]*>")
 ATTRIBUTE = re.compile(r'([a-zA-Z-]+)="([^"]*)"')
 
 
+def shown_size(file: Path) -> tuple[int, int]:
+    """Return the size in CSS pixels; figures are saved at up to twice the 100 pixels an inch they show."""
+    with Image.open(file) as image:
+        density = max(1.0, image.info.get("dpi", (100, 100))[0] / 100)
+        return round(image.width / density), round(image.height / density)
+
+
 def with_size(tag: str, files: dict[str, Path], first: bool) -> str:
     attributes = dict(ATTRIBUTE.findall(tag))
     file = files.get(unquote(unescape(attributes.get("src", ""))).rsplit("/", 1)[-1])
     extra = []
     if file is not None and file.suffix.lower() in (".png", ".jpg", ".jpeg", ".webp", ".gif"):
         if "width" not in attributes and "height" not in attributes:
-            with Image.open(file) as image:
-                extra.append(f'width="{image.width}" height="{image.height}"')
+            width, height = shown_size(file)
+            extra.append(f'width="{width}" height="{height}"')
     if not first and "loading" not in attributes:
         extra.append('loading="lazy"')
     if "decoding" not in attributes:
