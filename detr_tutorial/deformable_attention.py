@@ -9,9 +9,11 @@ notebooks/11_sampling_offsets.ipynb.
 """
 
 import math
+import warnings
 from collections.abc import Iterator
 from typing import Any, Literal, NamedTuple
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from einops import rearrange
@@ -161,32 +163,30 @@ def _grid_sample(value: Tensor, shapes: SpatialShapes, locations: Tensor, weight
 #
 # A row of the matrix is one head of one query. It holds 4 L K numbers other than zero: for each sampling point, the
 # four neighboring cells, each with (attention weight) x (bilinear weight). The table it multiplies has a row of D
-# numbers for every head of every token. Rows are made in chunks that stay in the processor's cache, so that neither
-# the matrix nor the samples are ever in memory as a whole.
+# numbers for every head of every token. The matrix is made in chunks that stay in the processor's cache, so that
+# neither it nor the samples are ever in memory as a whole.
 
-_FORWARD_CHUNK, _BACKWARD_CHUNK = 512, 8192  # queries at a time; benchmarks/attention_core.py measures them
+_CHUNK = 512  # queries at a time
 
 
 class _Chunk(NamedTuple):
-    """The part of the matrix that belongs to some queries; n queries, P = L K points, corners as (y, x)."""
+    """The part of the matrix that belongs to n queries; P = L K points, corners as (row, column), near then far."""
 
     queries: slice
-    columns: Tensor  # (n M, 4 P) int: rows of the value table
-    entries: Tensor  # (n M, 4 P) attention weight x bilinear weight
-    hats: Tensor  # (2 [x, y], n, M, 2 [near, far], P) bilinear weight along each axis
-    slopes: Tensor | None  # the same shape, derivative of a hat by the pixel coordinate
+    columns: Tensor  # (2, 2, n, M, P) int: rows of the value table
+    hats: Tensor  # (2 [x, y], 2 [near, far], n, M, P) bilinear weight along each axis
+    distance: Tensor  # the same shape: from each cell to the point, in cells
+    entries: Tensor  # (2, 2, n, M, P) attention weight x bilinear weight
 
 
 class _Geometry(NamedTuple):
-    """Sizes of the level of each of the P = L K points, ready to broadcast."""
+    """What depends on the level of a point only, for each of the P = L K points, ready to broadcast."""
 
     size: Tensor  # (2 [x, y], 1, 1, P) width and height
-    last: Tensor  # (2, 1, 1, P) largest near neighbor that has a far neighbor in the map
-    has_far: (
-        Tensor  # (2, 1, 1, 2 [near, far], P) 0 where a map is one cell wide and has no far neighbor, else 1
-    )
+    last_near: Tensor  # (2, 1, 1, P) the last cell that has a far neighbor
+    to_far: Tensor  # (2, 2 [near, far], 1, 1, P) distance from the near cell; out of reach where a map has no far cell
     first_row: Tensor  # (M, P) row of the value table of the level's first cell
-    corner_rows: Tensor  # (4, P) rows from the near-near corner to each of the four
+    corner_rows: Tensor  # (2, 2, 1, 1, P) rows of the value table from the near corner to each of the four
 
 
 def _geometry(
@@ -194,25 +194,21 @@ def _geometry(
 ) -> _Geometry:
     sizes = torch.tensor([(width, height) for height, width in shapes]).repeat_interleave(points, dim=0)
     width, height = sizes.unbind(-1)  # each (P,)
-    cells = torch.tensor([0] + [h * w for h, w in shapes[:-1]]).cumsum(0).repeat_interleave(points)
+    first_cell = torch.tensor([0] + [h * w for h, w in shapes[:-1]]).cumsum(0).repeat_interleave(points)
     right, below = (width > 1).long(), (height > 1) * width
-    corners = torch.stack(
-        [0 * right, right, below, below + right]
-    )  # top left, top right, bottom left, bottom right
-    far = (sizes > 1).to(dtype)
+    corners = torch.stack([torch.stack([0 * right, right]), torch.stack([below, below + right])])
+    far = torch.where(sizes > 1, 1, 2**20)
     return _Geometry(
         size=rearrange(sizes.to(dtype), "P xy -> xy 1 1 P"),
-        last=rearrange((sizes - 2).clamp_min(0).to(dtype), "P xy -> xy 1 1 P"),
-        has_far=rearrange(torch.stack([torch.ones_like(far), far]), "corner P xy -> xy 1 1 corner P"),
-        first_row=(cells * heads + torch.arange(heads)[:, None]).to(index),
-        corner_rows=(corners * heads).to(index),
+        last_near=rearrange((sizes - 2).clamp_min(0).to(dtype), "P xy -> xy 1 1 P"),
+        to_far=rearrange(torch.stack([0 * far, far]).to(dtype), "corner P xy -> xy corner 1 1 P"),
+        first_row=(first_cell * heads + torch.arange(heads)[:, None]).to(index),
+        corner_rows=rearrange((corners * heads).to(index), "y x P -> y x 1 1 P"),
     )
 
 
-def _chunks(
-    value: Tensor, shapes: SpatialShapes, locations: Tensor, weights: Tensor, size: int, slopes: bool = False
-) -> Iterator[_Chunk]:
-    """Make the sparse matrix, `size` queries at a time."""
+def _chunks(value: Tensor, shapes: SpatialShapes, locations: Tensor, weights: Tensor) -> Iterator[_Chunk]:
+    """Make the sparse matrix, some queries at a time."""
     batch, tokens, heads, _ = value.shape
     queries, points = locations.shape[1], locations.shape[4]
     index = torch.int32 if value.numel() < 2**31 else torch.int64
@@ -221,28 +217,25 @@ def _chunks(
     weights = rearrange(weights, "B Q M L K -> (B Q) M (L K)")
     image_rows = torch.arange(batch, dtype=index).repeat_interleave(queries) * (tokens * heads)
     half = torch.tensor(-0.5, dtype=value.dtype)
-    near_far = torch.tensor([0, 1], dtype=value.dtype)[:, None]
 
-    for start in range(0, batch * queries, size):
-        part = slice(start, start + size)
-        near = locations[:, part]
-        pixels = torch.addcmul(half, near, geometry.size, out=torch.empty(near.shape, dtype=value.dtype))
-        near = torch.clamp(
-            pixels.floor(), torch.zeros_like(half), geometry.last
-        )  # 2 n M P, first of two cells
+    for start in range(0, batch * queries, _CHUNK):
+        part = slice(start, min(start + _CHUNK, batch * queries))
+        points_in_maps = locations[:, part]
+        pixels = torch.empty(points_in_maps.shape, dtype=value.dtype)
+        torch.addcmul(half, points_in_maps, geometry.size, out=pixels)
+        near = torch.clamp(pixels.floor(), torch.zeros_like(half), geometry.last_near)  # first of two cells
         cell = torch.addcmul(near[0], near[1], geometry.size[0]).to(index)  # row-major in its level
         row = torch.add(geometry.first_row, cell, alpha=heads).add_(image_rows[part, None, None])
-        distance = pixels.sub_(near)[:, :, :, None] - near_far  # 2 n M 2 P, from both cells
-        # A cell counts 1 at its center and 0 one cell away, so a cell that is too far, because the point lies outside
-        # the map, drops out by itself.
-        hats = torch.sub(geometry.has_far, distance.abs()).clamp_min_(0)
-        entries = (hats[1] * weights[part, :, None])[:, :, :, None] * hats[0][:, :, None]  # n M 2 2 P
+        # A hat is 1 at the center of its cell and 0 one cell away. So where a point lies outside the map, and the two
+        # cells are not its neighbors, they drop out by themselves.
+        distance = pixels.sub_(near)[:, None] - geometry.to_far
+        hats = distance.abs().neg_().add_(1).clamp_min_(0)
         yield _Chunk(
             queries=part,
-            columns=rearrange(row[:, :, None] + geometry.corner_rows, "n M corner P -> (n M) (corner P)"),
-            entries=rearrange(entries, "n M y x P -> (n M) (y x P)"),
+            columns=row + geometry.corner_rows,
             hats=hats,
-            slopes=_hat_slopes(distance) * geometry.has_far if slopes else None,
+            distance=distance,
+            entries=(hats[1] * weights[part])[:, None] * hats[0],
         )
 
 
@@ -250,7 +243,7 @@ def _hat_slopes(distance: Tensor) -> Tensor:
     """Derivative of 1 - |distance| where it is positive; from the right at the kinks, as `grid_sample` has it."""
     rising = (distance >= -1) & (distance < 0)
     falling = (distance >= 0) & (distance < 1)
-    return rising.to(distance.dtype) - falling.to(distance.dtype)
+    return rising.to(distance.dtype).sub_(falling.to(distance.dtype))
 
 
 class _SparseAttention(torch.autograd.Function):
@@ -263,60 +256,58 @@ class _SparseAttention(torch.autograd.Function):
         batch, _, heads, head_dim = value.shape
         exact = _at_least_float32(value, locations, weights)
         table = exact[0].reshape(-1, head_dim)
-        output = table.new_empty(batch * locations.shape[1], heads * head_dim)
-        for chunk in _chunks(exact[0], shapes, *exact[1:], size=_FORWARD_CHUNK):
-            bags = F.embedding_bag(chunk.columns, table, mode="sum", per_sample_weights=chunk.entries)
-            output[chunk.queries] = rearrange(bags, "(n M) D -> n (M D)", M=heads)
-        return rearrange(output, "(B Q) C -> B Q C", B=batch).to(value.dtype)
+        output = table.new_empty(batch * locations.shape[1], heads, head_dim)
+        for chunk in _chunks(exact[0], shapes, *exact[1:]):
+            columns, entries = (
+                rearrange(part, "y x n M P -> (y x n M) P") for part in (chunk.columns, chunk.entries)
+            )
+            corners = F.embedding_bag(columns, table, mode="sum", per_sample_weights=entries)
+            corners = rearrange(corners, "(corner n M) D -> corner n M D", corner=4, M=heads)
+            torch.sum(corners, dim=0, out=output[chunk.queries])
+        return rearrange(output, "(B Q) M D -> B Q (M D)", B=batch).to(value.dtype)
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, grad_output: Tensor) -> tuple[Tensor | None, ...]:
-        exact = _at_least_float32(*ctx.saved_tensors, grad_output)
-        images = max(1, _BACKWARD_CHUNK // grad_output.shape[1])
-        groups = [
-            _gradients(ctx.shapes, *group)
-            for group in zip(*(tensor.split(images) for tensor in exact), strict=True)
-        ]
-        grads = (group[0] if len(group) == 1 else torch.cat(group) for group in zip(*groups, strict=True))
+    def backward(ctx: Any, grad_output: Tensor) -> tuple[Tensor, None, Tensor, Tensor]:
+        value, locations, weights, grad_output = _at_least_float32(*ctx.saved_tensors, grad_output)
+        batch, _, heads, head_dim = value.shape
+        table = value.reshape(-1, head_dim)
+        rows = rearrange(grad_output, "B Q (M D) -> (B Q M) D", M=heads).contiguous()
+        flat_weights = rearrange(weights, "B Q M L K -> (B Q) M (L K)")
+        grad_weights = torch.empty_like(flat_weights)
+        grad_pixels = flat_weights.new_empty(2, *flat_weights.shape)
+        matrix = []  # its columns and entries, chunk by chunk
+
+        for chunk in _chunks(value, ctx.shapes, locations, weights):
+            by_row = "y x n M P -> (n M) (y x P)"
+            matrix.append((rearrange(chunk.columns, by_row), rearrange(chunk.entries, by_row)))
+            chunk_rows = rows[chunk.queries.start * heads : chunk.queries.stop * heads]
+            grad_corners = _dot_products(chunk.columns, chunk_rows, table)  # 2 2 n M P
+            (hat_x, hat_y), (slope_x, slope_y) = chunk.hats, _hat_slopes(chunk.distance)
+            along_x = (grad_corners[:, 0] * hat_x[0]).addcmul_(
+                grad_corners[:, 1], hat_x[1]
+            )  # both rows, read along x
+            slope_along_x = (grad_corners[:, 0] * slope_x[0]).addcmul_(grad_corners[:, 1], slope_x[1])
+            grad_weights[chunk.queries] = (along_x[0] * hat_y[0]).addcmul_(along_x[1], hat_y[1])
+            grad_pixels[1, chunk.queries] = (along_x[0] * slope_y[0]).addcmul_(along_x[1], slope_y[1])
+            grad_pixels[0, chunk.queries] = (slope_along_x[0] * hat_y[0]).addcmul_(slope_along_x[1], hat_y[1])
+
+        columns, entries = (torch.cat(parts) for parts in zip(*matrix, strict=True))
+        grad_table = _transposed_product(columns, entries, rows, len(table))
+        size = _geometry(ctx.shapes, heads, locations.shape[4], value.dtype, torch.int64).size
+        grad_locations = grad_pixels.mul_(flat_weights).mul_(
+            size
+        )  # a location counts in maps, a pixel in cells
+        restore = {"B": batch, "L": len(ctx.shapes)}
+        grads = (
+            grad_table.view_as(value),
+            rearrange(grad_locations, "xy (B Q) M (L K) -> B Q M L K xy", **restore),
+            rearrange(grad_weights, "(B Q) M (L K) -> B Q M L K", **restore),
+        )
         value, locations, weights = (
-            grad.to(saved.dtype) for grad, saved in zip(grads, ctx.saved_tensors, strict=True)
+            g.to(saved.dtype) for g, saved in zip(grads, ctx.saved_tensors, strict=True)
         )
         return value, None, locations, weights
-
-
-def _gradients(
-    shapes: SpatialShapes, value: Tensor, locations: Tensor, weights: Tensor, grad_output: Tensor
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Gradients of value, locations and weights, for a few images."""
-    batch, _, heads, head_dim = value.shape
-    table = value.reshape(-1, head_dim)
-    grad_rows = rearrange(grad_output, "B Q (M D) -> (B Q) M D", M=heads)
-    grad_table: Tensor | None = None
-    flat_weights = rearrange(weights, "B Q M L K -> (B Q) M (L K)")
-    grad_weights = torch.empty_like(flat_weights)
-    grad_pixels = flat_weights.new_empty(2, *flat_weights.shape)
-
-    for chunk in _chunks(value, shapes, locations, weights, size=_BACKWARD_CHUNK, slopes=True):
-        rows = rearrange(grad_rows[chunk.queries], "n M D -> (n M) D").contiguous()
-        product = _transposed_product(chunk, rows, len(table))
-        grad_table = product if grad_table is None else grad_table.add_(product)
-        grad_entries = _entry_gradients(chunk, rows, table)
-        grad_entries = rearrange(grad_entries, "(n M) (y x P) -> n M y x P", M=heads, y=2, x=2)
-        (hat_x, hat_y), (slope_x, slope_y) = chunk.hats, chunk.slopes
-        read_along_x = (grad_entries * hat_x[:, :, None]).sum(3)  # n M y P
-        grad_weights[chunk.queries] = (read_along_x * hat_y).sum(2)
-        grad_pixels[1, chunk.queries] = (read_along_x * slope_y).sum(2)
-        grad_pixels[0, chunk.queries] = ((grad_entries * slope_x[:, :, None]).sum(3) * hat_y).sum(2)
-
-    size = _geometry(shapes, heads, locations.shape[4], value.dtype, torch.int64).size
-    grad_locations = grad_pixels * flat_weights * size  # a location counts in maps, a pixel in cells
-    restore = {"B": batch, "L": len(shapes)}
-    return (
-        grad_table.view_as(value),
-        rearrange(grad_locations, "xy (B Q) M (L K) -> B Q M L K xy", **restore),
-        rearrange(grad_weights, "(B Q) M (L K) -> B Q M L K", **restore),
-    )
 
 
 def _at_least_float32(*tensors: Tensor) -> list[Tensor]:
@@ -327,20 +318,29 @@ def _at_least_float32(*tensors: Tensor) -> list[Tensor]:
     return [tensor.detach().to(dtype) for tensor in tensors]
 
 
-def _transposed_product(chunk: _Chunk, rows: Tensor, table_rows: int) -> Tensor:
+def _transposed_product(columns: Tensor, entries: Tensor, rows: Tensor, table_rows: int) -> Tensor:
     """Give every row of the table what the entries that read it send back."""
-    starts = torch.arange(0, chunk.columns.numel() + 1, chunk.columns.shape[1], dtype=chunk.columns.dtype)
-    entries, columns = chunk.entries.flatten().numpy(), chunk.columns.flatten().numpy()
-    matrix = csr_matrix((entries, columns, starts.numpy()), shape=(len(rows), table_rows))
+    starts = np.arange(0, columns.numel() + 1, columns.shape[1])
+    matrix = csr_matrix(
+        (entries.flatten().numpy(), columns.flatten().numpy(), starts), (len(rows), table_rows)
+    )
     return torch.from_numpy(matrix.T @ rows.numpy())
 
 
-def _entry_gradients(chunk: _Chunk, rows: Tensor, table: Tensor) -> Tensor:
-    """For every entry, the dot product of its output's gradient with the row of the table that it reads."""
-    with torch.enable_grad():
-        entries = chunk.entries.requires_grad_()
-        bags = F.embedding_bag(chunk.columns, table, mode="sum", per_sample_weights=entries)
-        return torch.autograd.grad(bags, entries, rows)[0]
+def _dot_products(columns: Tensor, rows: Tensor, table: Tensor) -> Tensor:
+    """For every entry, the dot product of its row of `rows` with the row of the table that it reads."""
+    points = columns.shape[-1]
+    if len(table) < points:  # torch wants at least as many cells in a matrix as entries
+        table = F.pad(table, (0, 0, 0, points - len(table)))
+    starts = torch.arange(0, len(rows) * points + 1, points, dtype=columns.dtype)
+    zeros, shape = rows.new_zeros(len(rows) * points), (len(rows), len(table))
+    products = []
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Sparse CSR tensor support is in beta")
+        for corner in rearrange(columns, "y x n M P -> (y x) (n M P)"):
+            pattern = torch.sparse_csr_tensor(starts, corner, zeros, shape, check_invariants=False)
+            products.append(torch.sparse.sampled_addmm(pattern, rows, table.T, beta=0.0).values())
+    return torch.stack(products).view(columns.shape)
 
 
 # The layer ------------------------------------------------------------------------------------------------------
