@@ -1,47 +1,120 @@
-"""Checks at the door of public functions: one clear line that names the argument, the rule and what came."""
+"""Checks at the door: one line that names the argument, what was expected, and what came."""
 
 from collections.abc import Sequence
+from numbers import Real
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
-
-def require_floating(name: str, tensor: object) -> None:
-    """Raise TypeError unless `tensor` is a floating-point tensor."""
-    if not isinstance(tensor, Tensor):
-        raise TypeError(f"{name} must be a torch tensor, got {type(tensor).__name__}")
-    if not tensor.is_floating_point():
-        raise TypeError(f"{name} must be a floating-point tensor, got {tensor.dtype}")
+Kind = Literal["floating", "bool", "integer", "any"]
 
 
-def require_bool(name: str, tensor: object) -> None:
-    """Raise TypeError unless `tensor` is a boolean tensor."""
-    if not isinstance(tensor, Tensor):
-        raise TypeError(f"{name} must be a torch tensor, got {type(tensor).__name__}")
-    if tensor.dtype != torch.bool:
-        raise TypeError(f"{name} must be a boolean tensor (True is padding), got {tensor.dtype}")
+def _shape(tensor: Tensor) -> str:
+    return "(" + ", ".join(str(size) for size in tensor.shape) + ")"
 
 
-def require_shape(name: str, tensor: Tensor, shape: Sequence[int | None], letters: str) -> None:
-    """Raise ValueError unless `tensor` has `shape` (None fits any size); `letters` names the axes."""
-    fits = tensor.ndim == len(shape) and all(
-        wanted is None or size == wanted for size, wanted in zip(tensor.shape, shape, strict=True)
-    )
-    if not fits:
-        wanted = "(" + ", ".join("*" if size is None else str(size) for size in shape) + ")"
-        raise ValueError(f"{name} must be {letters}, here {wanted}, got shape {tuple(tensor.shape)}")
+def _kind(tensor: Tensor) -> Kind:
+    if tensor.dtype == torch.bool:
+        return "bool"
+    if tensor.is_floating_point():
+        return "floating"
+    return "any" if tensor.is_complex() else "integer"
 
 
-def require_spatial_shapes(name: str, shapes: Sequence[tuple[int, int]]) -> tuple[tuple[int, int], ...]:
-    """Return `shapes` as a tuple of (height, width); raise unless all are Python integers of at least 1."""
-    if isinstance(shapes, Tensor):
-        raise TypeError(f"{name} must be a sequence of (height, width) Python integers, got a tensor")
-    pairs = tuple(tuple(pair) for pair in shapes)
-    if not pairs:
-        raise ValueError(f"{name} must hold at least one (height, width), got none")
-    for pair in pairs:
-        if len(pair) != 2 or not all(isinstance(side, int) for side in pair):
-            raise TypeError(f"{name} must hold (height, width) pairs of Python integers, got {pair}")
-        if min(pair) < 1:
-            raise ValueError(f"{name} must have sides of at least 1, got {pair}")
-    return pairs
+def require_tensor(name: str, value: Any, shape: str, kind: Kind = "floating") -> Tensor:
+    """Demand a tensor of a kind and a shape; numbers in `shape` must match, letters match any size but 0.
+
+    Args:
+        name: the argument's name, as the caller knows it.
+        value: what came.
+        shape: axes separated by spaces, e.g. "B 3 H W"; "..." in front matches any leading axes, also none.
+            An axis called N may be empty, all others hold at least one element.
+        kind: "floating", "bool", "integer" or "any".
+    Returns:
+        The tensor, unchanged.
+    Raises:
+        TypeError: not a tensor, or of another kind.
+        ValueError: of another shape, or with an empty axis.
+    """
+    if not isinstance(value, Tensor):
+        raise TypeError(f"{name} must be a tensor of shape ({shape}), got {type(value).__name__}")
+    axes = shape.split()
+    sizes = tuple(value.shape)
+    if axes[0] == "...":
+        axes = axes[1:]
+        right_rank = len(sizes) >= len(axes)
+        sizes = sizes[len(sizes) - len(axes) :]
+    else:
+        right_rank = len(sizes) == len(axes)
+    expected = f"{name} must have shape ({', '.join(shape.split())}), got {_shape(value)}"
+    if not right_rank:
+        raise ValueError(expected)
+    for axis, size in zip(axes, sizes, strict=True):
+        if axis.isdigit() and size != int(axis):
+            raise ValueError(expected)
+        if size == 0 and axis != "N":
+            raise ValueError(f"{name} is empty along {axis}: shape {_shape(value)}")
+    if kind not in ("any", _kind(value)):
+        raise TypeError(f"{name} must be a {kind} tensor, got {value.dtype}")
+    return value
+
+
+def require_finite(name: str, tensor: Tensor) -> Tensor:
+    """Demand that no element is NaN or infinite."""
+    if not torch.isfinite(tensor).all():
+        count = int((~torch.isfinite(tensor)).sum())
+        raise ValueError(f"{name} must be finite, got {count} NaN or infinite of {tensor.numel()} values")
+    return tensor
+
+
+def require_int(name: str, value: Any, minimum: int = 1) -> int:
+    """Demand a Python integer of at least `minimum` (a bool is not one)."""
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError(f"{name} must be an int, got {type(value).__name__}")
+    if value < minimum:
+        raise ValueError(f"{name} must be at least {minimum}, got {value}")
+    return value
+
+
+def require_number(name: str, value: Any, above: int | float | None = None) -> float:
+    """Demand a finite Python number, greater than `above` where that is given."""
+    if isinstance(value, bool) or not isinstance(value, Real):
+        raise TypeError(f"{name} must be a number, got {type(value).__name__}")
+    number = float(value)
+    if number != number or abs(number) == float("inf"):
+        raise ValueError(f"{name} must be finite, got {value}")
+    if above is not None and number <= above:
+        raise ValueError(f"{name} must be greater than {above:g}, got {value}")
+    return number
+
+
+def require_divisible(name: str, value: int, divisor_name: str, divisor: int) -> int:
+    """Demand that `value` is a multiple of `divisor`."""
+    if value % divisor:
+        raise ValueError(f"{name}={value} is not divisible by {divisor_name}={divisor}")
+    return value
+
+
+def require_list(name: str, value: Any, of: str, minimum: int = 1) -> list[Any]:
+    """Demand a list or tuple with at least `minimum` elements; a single tensor or a string is neither."""
+    if isinstance(value, (str, bytes)) or not isinstance(value, Sequence):
+        raise TypeError(f"{name} must be a list or tuple of {of}, got {type(value).__name__}")
+    if len(value) < minimum:
+        raise ValueError(f"{name} must hold at least {minimum} of {of}, got {len(value)}")
+    return list(value)
+
+
+def require_size(name: str, value: Any) -> tuple[int, int]:
+    """Demand (height, width), two Python integers of at least 1."""
+    if not isinstance(value, (tuple, list)) or len(value) != 2:
+        raise TypeError(f"{name} must be a (height, width) pair of ints, got {value!r}")
+    return require_int(f"{name}[0] (height)", value[0]), require_int(f"{name}[1] (width)", value[1])
+
+
+def require_spatial_shapes(name: str, value: Any) -> tuple[tuple[int, int], ...]:
+    """Demand a list of (height, width) pairs of Python integers, one a level."""
+    if isinstance(value, Tensor):
+        raise TypeError(f"{name} must be a list of (height, width) pairs of Python ints, got a tensor")
+    pairs = require_list(name, value, "(height, width) pairs")
+    return tuple(require_size(f"{name}[{level}]", pair) for level, pair in enumerate(pairs))

@@ -52,7 +52,7 @@ PHOTOS = {
 
 
 def main() -> None:
-    credits = []
+    entries = []
     for name, (image, crop, title, author, source, license_name) in PHOTOS.items():
         picture = Image.fromarray(image()).crop(crop) if crop else Image.fromarray(image())
         path = FOLDER / f"{name}.jpg"
@@ -61,11 +61,11 @@ def main() -> None:
             if path.stat().st_size <= MAX_BYTES:
                 break
         entry = {"name": name, "file": path.name, "title": title, "author": author}
-        credits.append(entry | {"source": source, "license": license_name})
+        entries.append(entry | {"source": source, "license": license_name})
         print(name, picture.size, f"quality {quality}", f"{path.stat().st_size} bytes")
-    (FOLDER / "credits.json").write_text(json.dumps(credits, indent=2) + "\n")
+    (FOLDER / "credits.json").write_text(json.dumps(entries, indent=2) + "\n")
     rows = [
-        f"| `{c['file']}` | {c['title']} | {c['author']} | {c['source']} | {c['license']} |" for c in credits
+        f"| `{c['file']}` | {c['title']} | {c['author']} | {c['source']} | {c['license']} |" for c in entries
     ]
     (FOLDER / "CREDITS.md").write_text(
         "# Photographs\n\nMade by `tools/make_photos.py`. Anyone may use, change and share them.\n\n"
