@@ -9,6 +9,7 @@ from PIL import Image
 from sphinx.application import Sphinx
 
 IMAGE = re.compile(r"<img\b[^>]*>")
+STYLED = re.compile(r' style="width: (\d+)(?:px)?; height: (\d+)(?:px)?;?"')
 ATTRIBUTE = re.compile(r'([a-zA-Z-]+)="([^"]*)"')
 
 
@@ -23,6 +24,10 @@ def with_size(tag: str, files: dict[str, Path], first: bool) -> str:
     attributes = dict(ATTRIBUTE.findall(tag))
     file = files.get(unquote(unescape(attributes.get("src", ""))).rsplit("/", 1)[-1])
     extra = []
+    if asked := STYLED.search(tag):  # as attributes, the size keeps its shape on a narrow screen
+        tag = tag.replace(asked.group(0), "")
+        attributes.update(width=asked.group(1), height=asked.group(2))
+        extra.append(f'width="{asked.group(1)}" height="{asked.group(2)}"')
     if file is not None and file.suffix.lower() in (".png", ".jpg", ".jpeg", ".webp", ".gif"):
         if "width" not in attributes and "height" not in attributes:
             width, height = shown_size(file)
