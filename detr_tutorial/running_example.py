@@ -130,7 +130,7 @@ def fingerprint(tensor: Tensor) -> str:
     Args:
         tensor: any tensor with at least one element; bool counts as 0 and 1.
     Returns:
-        Its shape, mean and standard deviation, e.g. "(2, 1839, 64)  mean 0.012  std 0.987".
+        Its shape, mean and standard deviation, e.g. "(2, 1839, 64)  mean 0.0123  std 0.987".
     Raises:
         TypeError, ValueError: if `tensor` is not a tensor, or empty.
     Source: ours; first used in notebooks/02_images_boxes_padding.ipynb.
@@ -140,5 +140,5 @@ def fingerprint(tensor: Tensor) -> str:
     if tensor.numel() == 0:
         raise ValueError(f"tensor must have at least one element, got shape {tuple(tensor.shape)}")
     values = tensor.detach().double()
-    mean, std = (round(value.item(), 3) + 0.0 for value in (values.mean(), values.std(correction=0)))
-    return f"{tuple(tensor.shape)}  mean {mean:.3f}  std {std:.3f}"
+    mean = round(values.mean().item(), 4) + 0.0  # + 0.0 turns -0.0 into 0.0
+    return f"{tuple(tensor.shape)}  mean {mean:.4f}  std {values.std(correction=0).item():.3f}"
