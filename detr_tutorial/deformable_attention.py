@@ -89,16 +89,17 @@ def ms_deform_attn(
         fast = value.device.type == "cpu" and not torch.compiler.is_compiling()
         implementation = "embedding_bag" if fast else "grid_sample"
     if implementation == "loops":
-        return _loops(value, shapes, sampling_locations, attention_weights)
-    if implementation == "grid_sample":
-        return _grid_sample(value, shapes, sampling_locations, attention_weights)
-    if implementation == "embedding_bag":
+        output = _loops(value, shapes, sampling_locations, attention_weights)
+    elif implementation == "grid_sample":
+        output = _grid_sample(value, shapes, sampling_locations, attention_weights)
+    elif implementation == "embedding_bag":
         if value.device.type != "cpu":
             raise ValueError(f"implementation='embedding_bag' runs on the CPU, got value on {value.device}")
-        return _SparseAttention.apply(value, shapes, sampling_locations, attention_weights)
-    raise ValueError(
-        f"implementation must be 'auto', 'loops', 'grid_sample' or 'embedding_bag', got {implementation!r}"
-    )
+        output = _SparseAttention.apply(value, shapes, sampling_locations, attention_weights)
+    else:
+        known = "'auto', 'loops', 'grid_sample' or 'embedding_bag'"
+        raise ValueError(f"implementation must be {known}, got {implementation!r}")
+    return require_finite("value, as read by the sampling points,", output)
 
 
 # The formula ----------------------------------------------------------------------------------------------------
@@ -207,11 +208,15 @@ def _geometry(
     )
 
 
+def _index_dtype(value: Tensor) -> torch.dtype:
+    return torch.int32 if value.numel() < 2**31 else torch.int64
+
+
 def _chunks(value: Tensor, shapes: SpatialShapes, locations: Tensor, weights: Tensor) -> Iterator[_Chunk]:
     """Make the sparse matrix, some queries at a time."""
     batch, tokens, heads, _ = value.shape
     queries, points = locations.shape[1], locations.shape[4]
-    index = torch.int32 if value.numel() < 2**31 else torch.int64
+    index = _index_dtype(value)
     geometry = _geometry(shapes, heads, points, value.dtype, index)
     locations = rearrange(locations, "B Q M L K xy -> xy (B Q) M (L K)")
     weights = rearrange(weights, "B Q M L K -> (B Q) M (L K)")
@@ -241,9 +246,8 @@ def _chunks(value: Tensor, shapes: SpatialShapes, locations: Tensor, weights: Te
 
 def _hat_slopes(distance: Tensor) -> Tensor:
     """Derivative of 1 - |distance| where it is positive; from the right at the kinks, as `grid_sample` has it."""
-    rising = (distance >= -1) & (distance < 0)
-    falling = (distance >= 0) & (distance < 1)
-    return rising.to(distance.dtype).sub_(falling.to(distance.dtype))
+    in_reach = (distance >= -1) & (distance < 1)
+    return torch.where(distance < 0, 1.0, -1.0).to(distance.dtype).mul_(in_reach)
 
 
 class _SparseAttention(torch.autograd.Function):
@@ -276,13 +280,17 @@ class _SparseAttention(torch.autograd.Function):
         flat_weights = rearrange(weights, "B Q M L K -> (B Q) M (L K)")
         grad_weights = torch.empty_like(flat_weights)
         grad_pixels = flat_weights.new_empty(2, *flat_weights.shape)
-        matrix = []  # its columns and entries, chunk by chunk
+        size = 4 * flat_weights.shape[-1]  # entries in a row of the matrix
+        columns, entries = (
+            torch.empty(len(rows), size, dtype=_index_dtype(value)),
+            table.new_empty(len(rows), size),
+        )
 
         for chunk in _chunks(value, ctx.shapes, locations, weights):
-            by_row = "y x n M P -> (n M) (y x P)"
-            matrix.append((rearrange(chunk.columns, by_row), rearrange(chunk.entries, by_row)))
-            chunk_rows = rows[chunk.queries.start * heads : chunk.queries.stop * heads]
-            grad_corners = _dot_products(chunk.columns, chunk_rows, table)  # 2 2 n M P
+            chunk_rows = slice(chunk.queries.start * heads, chunk.queries.stop * heads)
+            columns[chunk_rows] = rearrange(chunk.columns, "y x n M P -> (n M) (y x P)")
+            entries[chunk_rows] = rearrange(chunk.entries, "y x n M P -> (n M) (y x P)")
+            grad_corners = _dot_products(chunk.columns, rows[chunk_rows], table)  # 2 2 n M P
             (hat_x, hat_y), (slope_x, slope_y) = chunk.hats, _hat_slopes(chunk.distance)
             along_x = (grad_corners[:, 0] * hat_x[0]).addcmul_(
                 grad_corners[:, 1], hat_x[1]
@@ -292,7 +300,6 @@ class _SparseAttention(torch.autograd.Function):
             grad_pixels[1, chunk.queries] = (along_x[0] * slope_y[0]).addcmul_(along_x[1], slope_y[1])
             grad_pixels[0, chunk.queries] = (slope_along_x[0] * hat_y[0]).addcmul_(slope_along_x[1], hat_y[1])
 
-        columns, entries = (torch.cat(parts) for parts in zip(*matrix, strict=True))
         grad_table = _transposed_product(columns, entries, rows, len(table))
         size = _geometry(ctx.shapes, heads, locations.shape[4], value.dtype, torch.int64).size
         grad_locations = grad_pixels.mul_(flat_weights).mul_(
