@@ -2,25 +2,21 @@
 
 Every query of every head reads K points on each of L levels, and adds up what it read there, weighted. The
 definition is `loops`. `grid_sample` is the form of most implementations. `embedding_bag` sees that reading
-between cells and weighting together are one sparse matrix times the table of values; on a CPU it is the fast one.
+between cells and weighting together are one sparse matrix times the table of values; on a CPU it is the fast
+one.
 
 Taught in notebooks/12_grid_sample_attention.ipynb; the start of training (the star of offsets) in
 notebooks/11_sampling_offsets.ipynb.
 """
 
 import math
-import warnings
-from collections.abc import Iterator
 from typing import Any, Literal, NamedTuple
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from einops import rearrange
 from jaxtyping import Bool, Float
-from scipy.sparse import csr_matrix
 from torch import Tensor, nn
-from torch.autograd.function import once_differentiable
 
 from detr_tutorial._validation import (
     require_divisible,
@@ -30,6 +26,7 @@ from detr_tutorial._validation import (
     require_tensor,
 )
 from detr_tutorial.reference_points import SpatialShapes, sampling_locations
+from detr_tutorial.sparse_attention import SparseAttention
 
 Implementation = Literal["auto", "loops", "grid_sample", "embedding_bag"]
 
@@ -60,8 +57,8 @@ def ms_deform_attn(
     Args:
         value: (B, S, M, D), the tokens of all levels, finest level first, each level row by row.
         spatial_shapes: (height, width) of each of the L levels, in cells; S is the sum of their products.
-        sampling_locations: (B, Q, M, L, K, 2) as (x, y), 0 and 1 at the outer edges of each level. Points may lie
-            anywhere; cells outside a map count as zero.
+        sampling_locations: (B, Q, M, L, K, 2) as (x, y), 0 and 1 at the outer edges of each level. Points may
+            lie anywhere; cells outside a map count as zero.
         attention_weights: (B, Q, M, L, K), used as they are (no softmax here).
         implementation: "loops" (the formula, slow), "grid_sample", "embedding_bag" (CPU only), or "auto":
             "embedding_bag" on the CPU; "grid_sample" on other devices and inside `torch.compile`.
@@ -69,10 +66,10 @@ def ms_deform_attn(
         (B, Q, C) with C = M D: the sums, head by head.
     Raises:
         TypeError: if an argument is not a floating-point tensor, or the sizes are not Python integers.
-        ValueError: if shapes do not fit together, a number is NaN or infinite, or the implementation is unknown or
-            does not run on the device.
-    Source: Deformable DETR (arXiv 2010.04159), equation 3; the official `ms_deform_attn_core_pytorch` gives the same
-        numbers; taught in notebooks/12_grid_sample_attention.ipynb.
+        ValueError: if shapes do not fit together, a number is NaN or infinite, or the implementation is
+            unknown or does not run on the device.
+    Source: Deformable DETR (arXiv 2010.04159), equation 3; the official `ms_deform_attn_core_pytorch` gives
+        the same numbers; taught in notebooks/12_grid_sample_attention.ipynb.
     """
     shapes = require_spatial_shapes("spatial_shapes", spatial_shapes)
     require_tensor("value", value, "B S M D")
@@ -95,14 +92,14 @@ def ms_deform_attn(
     elif implementation == "embedding_bag":
         if value.device.type != "cpu":
             raise ValueError(f"implementation='embedding_bag' runs on the CPU, got value on {value.device}")
-        output = _SparseAttention.apply(value, shapes, sampling_locations, attention_weights)
+        output = SparseAttention.apply(value, shapes, sampling_locations, attention_weights)
     else:
         known = "'auto', 'loops', 'grid_sample' or 'embedding_bag'"
         raise ValueError(f"implementation must be {known}, got {implementation!r}")
     return require_finite("value, as read by the sampling points,", output)
 
 
-# The formula ----------------------------------------------------------------------------------------------------
+# The formula ----------------------------------------------------------------------------------------------
 
 
 def _loops(value: Tensor, shapes: SpatialShapes, locations: Tensor, weights: Tensor) -> Tensor:
@@ -144,7 +141,7 @@ def _level_maps(value: Tensor, shapes: SpatialShapes, pattern: str) -> list[Tens
     ]
 
 
-# One grid_sample a level ----------------------------------------------------------------------------------------
+# One grid_sample a level ----------------------------------------------------------------------------------
 
 
 def _grid_sample(value: Tensor, shapes: SpatialShapes, locations: Tensor, weights: Tensor) -> Tensor:
@@ -160,204 +157,15 @@ def _grid_sample(value: Tensor, shapes: SpatialShapes, locations: Tensor, weight
     return rearrange(total, "(B M) D Q -> B Q (M D)", B=batch, M=heads)
 
 
-# One sparse matrix ----------------------------------------------------------------------------------------------
-#
-# A row of the matrix is one head of one query. It holds 4 L K numbers other than zero: for each sampling point, the
-# four neighboring cells, each with (attention weight) x (bilinear weight). The table it multiplies has a row of D
-# numbers for every head of every token. The matrix is made in chunks that stay in the processor's cache, so that
-# neither it nor the samples are ever in memory as a whole.
-
-_CHUNK = 512  # queries at a time
-
-
-class _Chunk(NamedTuple):
-    """The part of the matrix that belongs to n queries; P = L K points, corners as (row, column), near then far."""
-
-    queries: slice
-    columns: Tensor  # (2, 2, n, M, P) int: rows of the value table
-    hats: Tensor  # (2 [x, y], 2 [near, far], n, M, P) bilinear weight along each axis
-    distance: Tensor  # the same shape: from each cell to the point, in cells
-    entries: Tensor  # (2, 2, n, M, P) attention weight x bilinear weight
-
-
-class _Geometry(NamedTuple):
-    """What depends on the level of a point only, for each of the P = L K points, ready to broadcast."""
-
-    size: Tensor  # (2 [x, y], 1, 1, P) width and height
-    last_near: Tensor  # (2, 1, 1, P) the last cell that has a far neighbor
-    to_far: Tensor  # (2, 2 [near, far], 1, 1, P) distance from the near cell; out of reach where a map has no far cell
-    first_row: Tensor  # (M, P) row of the value table of the level's first cell
-    corner_rows: Tensor  # (2, 2, 1, 1, P) rows of the value table from the near corner to each of the four
-
-
-def _geometry(
-    shapes: SpatialShapes, heads: int, points: int, dtype: torch.dtype, index: torch.dtype
-) -> _Geometry:
-    sizes = torch.tensor([(width, height) for height, width in shapes]).repeat_interleave(points, dim=0)
-    width, height = sizes.unbind(-1)  # each (P,)
-    first_cell = torch.tensor([0] + [h * w for h, w in shapes[:-1]]).cumsum(0).repeat_interleave(points)
-    right, below = (width > 1).long(), (height > 1) * width
-    corners = torch.stack([torch.stack([0 * right, right]), torch.stack([below, below + right])])
-    far = torch.where(sizes > 1, 1, 2**20)
-    return _Geometry(
-        size=rearrange(sizes.to(dtype), "P xy -> xy 1 1 P"),
-        last_near=rearrange((sizes - 2).clamp_min(0).to(dtype), "P xy -> xy 1 1 P"),
-        to_far=rearrange(torch.stack([0 * far, far]).to(dtype), "corner P xy -> xy corner 1 1 P"),
-        first_row=(first_cell * heads + torch.arange(heads)[:, None]).to(index),
-        corner_rows=rearrange((corners * heads).to(index), "y x P -> y x 1 1 P"),
-    )
-
-
-def _index_dtype(value: Tensor) -> torch.dtype:
-    return torch.int32 if value.numel() < 2**31 else torch.int64
-
-
-def _chunks(value: Tensor, shapes: SpatialShapes, locations: Tensor, weights: Tensor) -> Iterator[_Chunk]:
-    """Make the sparse matrix, some queries at a time."""
-    batch, tokens, heads, _ = value.shape
-    queries, points = locations.shape[1], locations.shape[4]
-    index = _index_dtype(value)
-    geometry = _geometry(shapes, heads, points, value.dtype, index)
-    locations = rearrange(locations, "B Q M L K xy -> xy (B Q) M (L K)")
-    weights = rearrange(weights, "B Q M L K -> (B Q) M (L K)")
-    image_rows = torch.arange(batch, dtype=index).repeat_interleave(queries) * (tokens * heads)
-    half = torch.tensor(-0.5, dtype=value.dtype)
-
-    for start in range(0, batch * queries, _CHUNK):
-        part = slice(start, min(start + _CHUNK, batch * queries))
-        points_in_maps = locations[:, part]
-        pixels = torch.empty(points_in_maps.shape, dtype=value.dtype)
-        torch.addcmul(half, points_in_maps, geometry.size, out=pixels)
-        near = torch.clamp(pixels.floor(), torch.zeros_like(half), geometry.last_near)  # first of two cells
-        cell = torch.addcmul(near[0], near[1], geometry.size[0]).to(index)  # row-major in its level
-        row = torch.add(geometry.first_row, cell, alpha=heads).add_(image_rows[part, None, None])
-        # A hat is 1 at the center of its cell and 0 one cell away. So where a point lies outside the map, and the two
-        # cells are not its neighbors, they drop out by themselves.
-        distance = pixels.sub_(near)[:, None] - geometry.to_far
-        hats = distance.abs().neg_().add_(1).clamp_min_(0)
-        yield _Chunk(
-            queries=part,
-            columns=row + geometry.corner_rows,
-            hats=hats,
-            distance=distance,
-            entries=(hats[1] * weights[part])[:, None] * hats[0],
-        )
-
-
-def _hat_slopes(distance: Tensor) -> Tensor:
-    """Derivative of 1 - |distance| where it is positive; from the right at the kinks, as `grid_sample` has it."""
-    in_reach = (distance >= -1) & (distance < 1)
-    return torch.where(distance < 0, 1.0, -1.0).to(distance.dtype).mul_(in_reach)
-
-
-class _SparseAttention(torch.autograd.Function):
-    """Matrix times table forward; backward, the transposed matrix, and one dot product for every entry."""
-
-    @staticmethod
-    def forward(ctx: Any, value: Tensor, shapes: SpatialShapes, locations: Tensor, weights: Tensor) -> Tensor:
-        ctx.shapes = shapes
-        ctx.save_for_backward(value, locations, weights)
-        batch, _, heads, head_dim = value.shape
-        exact = _at_least_float32(value, locations, weights)
-        table = exact[0].reshape(-1, head_dim)
-        output = table.new_empty(batch * locations.shape[1], heads, head_dim)
-        for chunk in _chunks(exact[0], shapes, *exact[1:]):
-            columns, entries = (
-                rearrange(part, "y x n M P -> (y x n M) P") for part in (chunk.columns, chunk.entries)
-            )
-            corners = F.embedding_bag(columns, table, mode="sum", per_sample_weights=entries)
-            corners = rearrange(corners, "(corner n M) D -> corner n M D", corner=4, M=heads)
-            torch.sum(corners, dim=0, out=output[chunk.queries])
-        return rearrange(output, "(B Q) M D -> B Q (M D)", B=batch).to(value.dtype)
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, grad_output: Tensor) -> tuple[Tensor, None, Tensor, Tensor]:
-        value, locations, weights, grad_output = _at_least_float32(*ctx.saved_tensors, grad_output)
-        batch, _, heads, head_dim = value.shape
-        table = value.reshape(-1, head_dim)
-        rows = rearrange(grad_output, "B Q (M D) -> (B Q M) D", M=heads).contiguous()
-        flat_weights = rearrange(weights, "B Q M L K -> (B Q) M (L K)")
-        grad_weights = torch.empty_like(flat_weights)
-        grad_pixels = flat_weights.new_empty(2, *flat_weights.shape)
-        size = 4 * flat_weights.shape[-1]  # entries in a row of the matrix
-        columns, entries = (
-            torch.empty(len(rows), size, dtype=_index_dtype(value)),
-            table.new_empty(len(rows), size),
-        )
-
-        for chunk in _chunks(value, ctx.shapes, locations, weights):
-            chunk_rows = slice(chunk.queries.start * heads, chunk.queries.stop * heads)
-            columns[chunk_rows] = rearrange(chunk.columns, "y x n M P -> (n M) (y x P)")
-            entries[chunk_rows] = rearrange(chunk.entries, "y x n M P -> (n M) (y x P)")
-            grad_corners = _dot_products(chunk.columns, rows[chunk_rows], table)  # 2 2 n M P
-            (hat_x, hat_y), (slope_x, slope_y) = chunk.hats, _hat_slopes(chunk.distance)
-            along_x = (grad_corners[:, 0] * hat_x[0]).addcmul_(
-                grad_corners[:, 1], hat_x[1]
-            )  # both rows, read along x
-            slope_along_x = (grad_corners[:, 0] * slope_x[0]).addcmul_(grad_corners[:, 1], slope_x[1])
-            grad_weights[chunk.queries] = (along_x[0] * hat_y[0]).addcmul_(along_x[1], hat_y[1])
-            grad_pixels[1, chunk.queries] = (along_x[0] * slope_y[0]).addcmul_(along_x[1], slope_y[1])
-            grad_pixels[0, chunk.queries] = (slope_along_x[0] * hat_y[0]).addcmul_(slope_along_x[1], hat_y[1])
-
-        grad_table = _transposed_product(columns, entries, rows, len(table))
-        size = _geometry(ctx.shapes, heads, locations.shape[4], value.dtype, torch.int64).size
-        grad_locations = grad_pixels.mul_(flat_weights).mul_(
-            size
-        )  # a location counts in maps, a pixel in cells
-        restore = {"B": batch, "L": len(ctx.shapes)}
-        grads = (
-            grad_table.view_as(value),
-            rearrange(grad_locations, "xy (B Q) M (L K) -> B Q M L K xy", **restore),
-            rearrange(grad_weights, "(B Q) M (L K) -> B Q M L K", **restore),
-        )
-        value, locations, weights = (
-            g.to(saved.dtype) for g, saved in zip(grads, ctx.saved_tensors, strict=True)
-        )
-        return value, None, locations, weights
-
-
-def _at_least_float32(*tensors: Tensor) -> list[Tensor]:
-    """Cast to one type, float32 or wider: half precision cannot tell the cells of a large map apart."""
-    dtype = torch.float32
-    for tensor in tensors:
-        dtype = torch.promote_types(dtype, tensor.dtype)
-    return [tensor.detach().to(dtype) for tensor in tensors]
-
-
-def _transposed_product(columns: Tensor, entries: Tensor, rows: Tensor, table_rows: int) -> Tensor:
-    """Give every row of the table what the entries that read it send back."""
-    starts = np.arange(0, columns.numel() + 1, columns.shape[1])
-    matrix = csr_matrix(
-        (entries.flatten().numpy(), columns.flatten().numpy(), starts), (len(rows), table_rows)
-    )
-    return torch.from_numpy(matrix.T @ rows.numpy())
-
-
-def _dot_products(columns: Tensor, rows: Tensor, table: Tensor) -> Tensor:
-    """For every entry, the dot product of its row of `rows` with the row of the table that it reads."""
-    points = columns.shape[-1]
-    if len(table) < points:  # torch wants at least as many cells in a matrix as entries
-        table = F.pad(table, (0, 0, 0, points - len(table)))
-    starts = torch.arange(0, len(rows) * points + 1, points, dtype=columns.dtype)
-    zeros, shape = rows.new_zeros(len(rows) * points), (len(rows), len(table))
-    products = []
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Sparse CSR tensor support is in beta")
-        for corner in rearrange(columns, "y x n M P -> (y x) (n M P)"):
-            pattern = torch.sparse_csr_tensor(starts, corner, zeros, shape, check_invariants=False)
-            products.append(torch.sparse.sampled_addmm(pattern, rows, table.T, beta=0.0).values())
-    return torch.stack(products).view(columns.shape)
-
-
-# The layer ------------------------------------------------------------------------------------------------------
+# The layer ------------------------------------------------------------------------------------------------
 
 
 def star_offsets(num_heads: int, num_levels: int, num_points: int) -> Float[Tensor, "M L K 2"]:
     """Give the offsets at the start of training: every head looks along its own direction.
 
-    Head m looks along the angle 2 pi m / M, measured from +x towards +y (down); its point k lies k + 1 cells away,
-    counted along the longer of the two axes, so that eight heads reach the eight neighbors. All levels are alike.
+    Head m looks along the angle 2 pi m / M, measured from +x towards +y (down); its point k lies k + 1 cells
+    away, counted along the longer of the two axes, so that eight heads reach the eight neighbors. All levels
+    are alike.
 
     Args:
         num_heads: M, at least 1.
@@ -368,8 +176,8 @@ def star_offsets(num_heads: int, num_levels: int, num_points: int) -> Float[Tens
     Raises:
         TypeError: if an argument is not an integer.
         ValueError: if an argument is smaller than 1.
-    Source: Deformable DETR (arXiv 2010.04159), appendix A.4, and the official `MSDeformAttn._reset_parameters`;
-        taught in notebooks/11_sampling_offsets.ipynb.
+    Source: Deformable DETR (arXiv 2010.04159), appendix A.4, and the official
+        `MSDeformAttn._reset_parameters`; taught in notebooks/11_sampling_offsets.ipynb.
     """
     for name, number in (("num_heads", num_heads), ("num_levels", num_levels), ("num_points", num_points)):
         require_int(name, number)
@@ -386,9 +194,9 @@ def star_offsets(num_heads: int, num_levels: int, num_points: int) -> Float[Tens
 class MSDeformAttn(nn.Module):
     """Attend to a few points around each query's reference, on all levels at once.
 
-    Four linear layers: two turn a query into offsets and weights, one turns tokens into values, one mixes the heads.
-    They start as the official code starts them: offsets form a star, weights are all equal, both independent of the
-    query (their matrices are zero, and learn from there).
+    Four linear layers: two turn a query into offsets and weights, one turns tokens into values, one mixes the
+    heads. They start as the official code starts them: offsets form a star, weights are all equal, both
+    independent of the query (their matrices are zero, and learn from there).
 
     Args:
         d_model: C, channels of a token.
@@ -443,7 +251,8 @@ class MSDeformAttn(nn.Module):
 
         Args:
             query: (B, Q, C), positions already added.
-            reference_points: (B, Q, L, 2) as (x, y) or (B, Q, L, 4) as (cx, cy, w, h), in [0, 1] of each padded level.
+            reference_points: (B, Q, L, 2) as (x, y) or (B, Q, L, 4) as (cx, cy, w, h), in [0, 1] of each
+                padded level.
             value_tokens: (B, S, C), without positions.
             spatial_shapes: (height, width) of each level, in cells; S is the sum of their products.
             mask: (B, S), True where a token is padding; its value then reads as zero.

@@ -69,7 +69,8 @@ def encoder_reference_points(
 
     Args:
         spatial_shapes: (height, width) of each of the L levels, in cells, finest first.
-        valid_ratios: (B, L, 2) as (x, y): valid width and height of each level over the padded ones, in (0, 1].
+        valid_ratios: (B, L, 2) as (x, y): valid width and height of each level over the padded ones, in (0,
+            1].
     Returns:
         (B, S, L, 2): for every token (level by level, row by row) its point (x, y) on each level.
     Raises:
@@ -104,7 +105,8 @@ def sampling_locations(
     (cx, cy, w, h) it counts box sizes: an offset of K reaches the edge of the box.
 
     Args:
-        reference_points: (B, Q, L, 2) as (x, y) or (B, Q, L, 4) as (cx, cy, w, h), in [0, 1] over the padded map.
+        reference_points: (B, Q, L, 2) as (x, y) or (B, Q, L, 4) as (cx, cy, w, h), in [0, 1] over the padded
+            map.
         sampling_offsets: (B, Q, M, L, K, 2) as (x, y).
         spatial_shapes: (height, width) of each of the L levels, in cells.
     Returns:
@@ -112,8 +114,8 @@ def sampling_locations(
     Raises:
         TypeError: if a tensor is not floating point.
         ValueError: if the shapes do not fit together or a size is smaller than 1.
-    Source: Deformable DETR (arXiv 2010.04159), equation 3 and appendix A.4, and the official `MSDeformAttn.forward`
-        (whose factor 0.5 / K for boxes the paper states only for the initial bias);
+    Source: Deformable DETR (arXiv 2010.04159), equation 3 and appendix A.4, and the official
+        `MSDeformAttn.forward` (whose factor 0.5 / K for boxes the paper states only for the initial bias);
         taught in notebooks/11_sampling_offsets.ipynb.
     """
     shapes = require_spatial_shapes("spatial_shapes", spatial_shapes)
@@ -122,7 +124,8 @@ def sampling_locations(
     require_tensor("reference_points", reference_points, f"{batch} {queries} {levels} xy")
     if reference_points.shape[-1] not in (2, 4):
         raise ValueError(
-            f"reference_points must end in an axis of 2 (x, y) or 4 (cx, cy, w, h), got {reference_points.shape[-1]}"
+            "reference_points must end in an axis of 2 (x, y) or 4 (cx, cy, w, h), "
+            f"got {reference_points.shape[-1]}"
         )
 
     reference = rearrange(reference_points, "B Q L refs -> B Q 1 L 1 refs")
