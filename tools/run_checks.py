@@ -87,10 +87,16 @@ def steps() -> list[Step]:
             *workers,
             "--ignore=tests/site",
             "--ignore=tests/errors",
+            "-m",
+            "not timing",
             "tests",
             env=ONE_THREAD,
+            prepare=browser_env,
         ),
     ]
+    if any("mark.timing" in file.read_text(encoding="utf-8") for file in ROOT.glob("tests/**/test_*.py")):
+        # alone on the machine, or the clock tells nothing
+        found.append(pytest("timing", "--ignore=tests/site", "-m", "timing", "tests", prepare=browser_env))
     if (ROOT / "tests" / "errors").is_dir():
         found.append(pytest("errors", "tests/errors", env={**ONE_THREAD, "DETR_TUTORIAL_TYPECHECK": "0"}))
     found += npm_steps()
@@ -108,7 +114,7 @@ def steps() -> list[Step]:
             env=ONE_THREAD,
         ),
         Step("book", [PYTHON, "tools/build_book.py"]),
-        pytest("site", *workers, "tests/site", prepare=browser_env),
+        pytest("site", *workers, "--dist=loadgroup", "tests/site", prepare=browser_env),
     ]
     return found
 

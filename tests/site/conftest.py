@@ -1,8 +1,10 @@
 """The built site, served on this machine, and a browser that may talk to nobody else."""
 
 import os
+import re
 import threading
 from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -14,6 +16,8 @@ from playwright.sync_api import Browser, BrowserContext, Page, Response, sync_pl
 from tools.browser import find_browser, launch_options
 
 ROOT = Path(__file__).resolve().parents[2]
+AXE = ROOT / "tools" / "node_modules" / "axe-core" / "axe.min.js"
+EMBEDDED_IMAGE = re.compile(r"data:image/[a-z+.-]+;base64,[A-Za-z0-9+/=]*")
 SITE = Path(os.environ.get("DETR_TUTORIAL_SITE", ROOT / "_build" / "html"))
 
 
@@ -33,7 +37,10 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
             pytest.fail(f"there is no site in {SITE.name}: run make book first", pytrace=False)
         if "content_page" in metafunc.fixturenames:
             pages = [page for page in pages if page != "index.html"]
-        metafunc.parametrize("page_path", pages)
+        # With --dist=loadgroup, one worker looks at all of a page.
+        metafunc.parametrize(
+            "page_path", [pytest.param(page, marks=pytest.mark.xdist_group(page), id=page) for page in pages]
+        )
 
 
 @pytest.fixture
@@ -119,6 +126,84 @@ class Visit:
                 await Promise.all([...document.images].map((image) => image.decode().catch(() => {})));
             }"""
         )
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What a look at a page showed: one theme, one width, everything open and drawn."""
+
+    console: list[str]
+    strangers: list[str]
+    missing: list[str]
+    weights: dict[str, int]
+    findings: list[str]
+    too_wide: list[str]
+    images: list[dict]
+    formulas: int
+    rendered_formulas: int
+    text: str
+
+
+READ_PAGE = """() => {
+    const copy = document.querySelector("main").cloneNode(true);
+    for (const element of copy.querySelectorAll("pre, code, .katex, script, style")) element.remove();
+    const beyond = [...document.querySelectorAll("body *")]
+        .filter((element) => element.getBoundingClientRect().right > innerWidth + 1)
+        .slice(0, 5).map((element) => element.outerHTML.slice(0, 120));
+    return {
+        too_wide: document.documentElement.scrollWidth <= innerWidth ? [] : beyond,
+        images: [...document.querySelectorAll("main img")].map((image) => ({
+            source: image.src.startsWith("data:") ? "embedded image" : image.src,
+            alt: image.getAttribute("alt"),
+            hidden: image.closest("[aria-hidden=true]") !== null,
+            widget: image.closest(".output.text_html") !== null,
+            sized: image.hasAttribute("width") && image.hasAttribute("height"),
+        })),
+        formulas: document.querySelectorAll(".math").length,
+        rendered_formulas: document.querySelectorAll(".math .katex:not(.katex-error)").length,
+        text: copy.textContent,
+    };
+}"""
+RUN_AXE = "axe.run(document, {resultTypes: ['violations']}).then((result) => result.violations)"
+
+
+def look_at(visit: Visit, path: str) -> Facts:
+    page = visit.open(path)
+    visit.open_everything()
+    weights = {}
+    for response in visit.responses:
+        if response.request.resource_type != "image" and response.status < 400:
+            body = response.body()
+            if response.request.resource_type == "document":
+                body = EMBEDDED_IMAGE.sub("", body.decode()).encode()
+            weights[urlsplit(response.url).path] = len(body)
+    read = page.evaluate(READ_PAGE)
+    page.add_script_tag(content=AXE.read_text(encoding="utf-8"))
+    findings = [
+        f"{rule['id']} ({rule['impact']}): {rule['help']}: "
+        + "; ".join(node["html"][:160] for node in rule["nodes"][:4])
+        for rule in page.evaluate(RUN_AXE)
+    ]
+    missing = [response.url for response in visit.responses if response.status >= 400]
+    return Facts(list(visit.console), list(visit.strangers), missing, weights, findings, **read)
+
+
+@pytest.fixture(scope="session")
+def facts(browser: Browser, site_address: str):
+    """Look at a page once for each theme and width, however many tests ask."""
+    known: dict[tuple[str, str, int], Facts] = {}
+
+    def ask(path: str, theme: str = "light", width: int = 1280) -> Facts:
+        key = (path, theme, width)
+        if key not in known:
+            visit = Visit(browser, site_address, theme, width)
+            try:
+                known[key] = look_at(visit, path)
+            finally:
+                visit.context.close()
+        return known[key]
+
+    return ask
 
 
 @pytest.fixture

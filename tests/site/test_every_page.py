@@ -9,101 +9,57 @@ import pytest
 
 from .conftest import ROOT, SITE
 
-AXE = ROOT / "tools" / "node_modules" / "axe-core" / "axe.min.js"
 PAGE_BUDGET = 600_000
-EMBEDDED_IMAGE = re.compile(r"data:image/[a-z+.-]+;base64,[A-Za-z0-9+/=]*")
+MACHINE_NAME = re.compile(r"^(\S*_build\S*|\S*\.(png|jpe?g|svg|webp)|<Figure size .*>)?$")
+every_look = [
+    pytest.mark.parametrize("theme", ["light", "dark"]),
+    pytest.mark.parametrize("width", [360, 1280]),
+]
 
 
-def test_the_console_stays_silent_and_no_request_leaves_the_site(visit, page_path):
-    here = visit()
-    here.open(page_path)
-    here.open_everything()
-    assert here.console == []
-    assert here.strangers == []
-    missing = [response.url for response in here.responses if response.status >= 400]
-    assert missing == []
+def in_every_look(test):
+    for mark in every_look:
+        test = mark(test)
+    return test
 
 
-def test_a_page_weighs_at_most_600_kb_before_images(visit, content_page):
-    here = visit()
-    here.open(content_page)
-    here.open_everything()
-    weights = {}
-    for response in here.responses:
-        if response.request.resource_type == "image":
-            continue
-        body = response.body()
-        if response.request.resource_type == "document":
-            body = EMBEDDED_IMAGE.sub("", body.decode()).encode()
-        weights[urlsplit(response.url).path] = len(body)
+@in_every_look
+def test_the_console_stays_silent_and_no_request_leaves_the_site(facts, content_page, theme, width):
+    seen = facts(content_page, theme, width)
+    assert seen.console == []
+    assert seen.strangers == []
+    assert seen.missing == []
+
+
+@in_every_look
+def test_axe_finds_nothing(facts, content_page, theme, width):
+    assert facts(content_page, theme, width).findings == []
+
+
+@in_every_look
+def test_a_page_does_not_scroll_sideways(facts, content_page, theme, width):
+    assert facts(content_page, theme, width).too_wide == []
+
+
+def test_a_page_weighs_at_most_600_kb_before_images(facts, content_page):
+    weights = facts(content_page).weights
     total = sum(weights.values())
     assert total <= PAGE_BUDGET, f"{total:,} bytes: {sorted(weights.items(), key=lambda item: -item[1])}"
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
-@pytest.mark.parametrize("width", [360, 1280])
-def test_axe_finds_nothing(visit, content_page, theme, width):
-    here = visit(theme, width)
-    page = here.open(content_page)
-    here.open_everything()
-    page.add_script_tag(content=AXE.read_text(encoding="utf-8"))
-    found = page.evaluate(
-        "axe.run(document, {resultTypes: ['violations']}).then((result) => result.violations)"
-    )
-    told = [
-        f"{rule['id']} ({rule['impact']}): {rule['help']}: "
-        + "; ".join(node["html"][:160] for node in rule["nodes"][:4])
-        for rule in found
-    ]
-    assert told == []
-
-
-@pytest.mark.parametrize("width", [360, 1280])
-def test_a_page_does_not_scroll_sideways(visit, content_page, width):
-    here = visit(width=width)
-    page = here.open(content_page)
-    here.open_everything()
-    wide = page.evaluate(
-        """() => document.documentElement.scrollWidth <= innerWidth ? [] :
-            [...document.querySelectorAll("body *")]
-                .filter((element) => element.getBoundingClientRect().right > innerWidth + 1)
-                .slice(0, 5).map((element) => element.outerHTML.slice(0, 120))"""
-    )
-    assert wide == []
-
-
-def test_every_image_has_alternative_text_and_a_size(visit, content_page):
-    page = visit().open(content_page)
-    images = page.evaluate(
-        """() => [...document.querySelectorAll("main img")].map((image) => ({
-            source: image.src.startsWith("data:") ? "embedded image" : image.src,
-            alt: image.getAttribute("alt"),
-            hidden: image.closest("[aria-hidden=true]") !== null,
-            own: image.closest(".output.text_html") !== null,
-            sized: image.hasAttribute("width") && image.hasAttribute("height"),
-        }))"""
-    )
-    machine_names = re.compile(r"^(\S*_build\S*|\S*\.(png|jpe?g|svg|webp)|<Figure size .*>)?$")
-    for image in images:
+def test_every_image_has_alternative_text_and_a_size(facts, content_page):
+    for image in facts(content_page).images:
         if not image["hidden"]:
             assert image["alt"] is not None, image
-            assert image["alt"] != "", image
-            assert not machine_names.match(image["alt"]), image
-        assert image["own"] or image["sized"] or image["source"].endswith(".svg"), image
+            assert not MACHINE_NAME.match(image["alt"]), image
+        assert image["widget"] or image["sized"] or image["source"].endswith(".svg"), image
 
 
-def test_all_mathematics_is_rendered(visit, content_page):
-    page = visit().open(content_page)
-    formulas = page.locator(".math").count()
-    assert page.locator(".math .katex").count() == formulas
-    assert page.locator(".katex-error").count() == 0
-    text = page.evaluate(
-        """() => { const copy = document.querySelector("main").cloneNode(true);
-            for (const element of copy.querySelectorAll("pre, code, .katex, script, style")) element.remove();
-            return copy.textContent; }"""
-    )
-    assert "$" not in text
-    assert not re.search(r"\\(frac|sum|hat|Delta|begin)\b", text)
+def test_all_mathematics_is_rendered(facts, content_page):
+    seen = facts(content_page)
+    assert seen.rendered_formulas == seen.formulas
+    assert "$" not in seen.text
+    assert not re.search(r"\\(frac|sum|hat|Delta|begin)\b", seen.text)
 
 
 class Links(HTMLParser):
