@@ -33,7 +33,7 @@ STAGES = (
 # padding to the right. The padded batch is 264 x 328, and no level is square.
 PHOTOGRAPHS = (("coffee", 328), ("astronaut", 264))  # name, longer side in pixels
 D_MODEL, NUM_LEVELS, NUM_HEADS, NUM_POINTS = 64, 4, 8, 4
-SEED = 0
+SEED = 1  # with this seed, no printed digit of a fingerprint is near a rounding edge
 
 
 class RunningExample(NamedTuple):

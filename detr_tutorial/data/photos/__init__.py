@@ -42,7 +42,7 @@ def credits() -> tuple[Credit, ...]:  # noqa: A001 - photos.credits() reads well
         One Credit a photograph, in the order of `names()`.
     Source: tools/make_photos.py; taught in notebooks/02_images_boxes_padding.ipynb.
     """
-    entries = json.loads(files(__package__).joinpath("credits.json").read_text(encoding="utf-8"))
+    entries = json.loads(files(__name__).joinpath("credits.json").read_text(encoding="utf-8"))
     return tuple(Credit(**entry) for entry in entries)
 
 
@@ -81,7 +81,7 @@ def load(name_or_path: str | os.PathLike[str], max_side: int | None = None) -> F
     shipped = {credit.name: credit.file for credit in credits()}
     if name_or_path in shipped:
         with (
-            files(__package__).joinpath(shipped[str(name_or_path)]).open("rb") as file,
+            files(__name__).joinpath(shipped[str(name_or_path)]).open("rb") as file,
             Image.open(file) as picture,
         ):
             rgb = picture.convert("RGB")

@@ -1,0 +1,142 @@
+"""The example that goes through the whole book."""
+
+import re
+
+import pytest
+import torch
+from torch.testing import assert_close
+
+from detr_tutorial.features import unflatten_levels
+from detr_tutorial.reference_points import encoder_reference_points
+from detr_tutorial.running_example import STAGES, RunningExample, fingerprint, running_example
+
+FIELDS_OF_STAGE = {
+    "images": {"images"},
+    "batch": {"batch"},
+    "backbone": {"features", "masks"},
+    "positions": {"positions"},
+    "flattened": {"flattened"},
+    "reference_points": {"reference_points"},
+    "sampling": {"attention", "sampling"},
+    "attention": {"output"},
+}
+
+
+@pytest.fixture(scope="module")
+def example() -> RunningExample:
+    return running_example()
+
+
+def tensors_of(example: RunningExample) -> dict[str, torch.Tensor]:
+    found = {}
+    for name, value in example._asdict().items():
+        if isinstance(value, torch.Tensor):
+            found[name] = value
+        elif isinstance(value, (tuple, list)):
+            found |= {f"{name}{i}": part for i, part in enumerate(value) if isinstance(part, torch.Tensor)}
+    return found
+
+
+def test_later_fields_are_none_before_their_stage():
+    known = set()
+    for stage in STAGES:
+        known |= FIELDS_OF_STAGE[stage]
+        fields = running_example(stage)._asdict()
+        assert {name for name, value in fields.items() if value is not None} == known
+
+
+def test_the_batch_has_padding_to_the_right_and_below_and_no_square_level(example):
+    heights, widths = zip(*(image.shape[1:] for image in example.images), strict=True)
+    assert heights[0] < widths[0]
+    assert heights[1] > widths[1]
+    assert example.batch.mask[0, -1].all()
+    assert example.batch.mask[1, :, -1].all()
+    assert all(height != width for height, width in example.flattened.spatial_shapes)
+    assert all(200 <= side <= 330 for side in heights + widths)
+
+
+def test_the_sizes_of_every_stage(example):
+    assert example.batch.pixels.shape == (2, 3, 264, 328)
+    assert example.flattened.spatial_shapes == ((33, 41), (17, 21), (9, 11), (5, 6))
+    assert [tuple(f.shape) for f in example.features] == [(2, 32, 33, 41), (2, 64, 17, 21), (2, 128, 9, 11)]
+    assert [tuple(m.shape[1:]) for m in example.masks] == list(example.flattened.spatial_shapes)
+    assert [tuple(p.shape[2:]) for p in example.positions] == list(example.flattened.spatial_shapes)
+    assert example.flattened.tokens.shape == (2, 1839, 64)
+    assert example.reference_points.shape == (2, 1839, 4, 2)
+    assert example.sampling.locations.shape == (2, 1839, 8, 4, 4, 2)
+    assert example.sampling.weights.shape == (2, 1839, 8, 4, 4)
+    assert example.output.shape == (2, 1839, 64)
+
+
+def test_two_calls_agree_to_the_last_bit_and_share_nothing(example):
+    again = running_example()
+    for name, tensor in tensors_of(example).items():
+        other = tensors_of(again)[name]
+        assert torch.equal(tensor, other), name
+        assert tensor.data_ptr() != other.data_ptr(), name
+
+
+def test_stages_agree_with_the_whole(example):
+    for stage in STAGES:
+        for name, tensor in tensors_of(running_example(stage)).items():
+            assert torch.equal(tensor, tensors_of(example)[name]), (stage, name)
+
+
+def test_the_global_random_state_stays_as_it_is():
+    torch.manual_seed(5)
+    expected = torch.rand(3)
+    torch.manual_seed(5)
+    running_example()
+    assert torch.equal(torch.rand(3), expected)
+
+
+def test_the_global_random_state_does_not_matter(example):
+    torch.manual_seed(123)
+    assert torch.equal(running_example().output, example.output)
+
+
+def test_references_and_attention_follow_from_the_stage_before(example):
+    flattened = example.flattened
+    references = encoder_reference_points(flattened.spatial_shapes, flattened.valid_ratios)
+    assert torch.equal(references, example.reference_points)
+    query = flattened.tokens + flattened.positions
+    output, record = example.attention(
+        query, references, flattened.tokens, flattened.spatial_shapes, flattened.mask
+    )
+    assert_close(output, example.output)
+    assert_close(record.locations, example.sampling.locations)
+    assert_close(record.weights, torch.full_like(record.weights, 1 / 16))
+
+
+def test_the_level_embedding_has_standard_deviation_one(example):
+    with_level = unflatten_levels(example.flattened.positions, example.flattened.spatial_shapes)
+    vectors = torch.stack(
+        [
+            (level - position)[0, :, 0, 0]
+            for level, position in zip(with_level, example.positions, strict=True)
+        ]
+    )
+    assert 0.85 < vectors.std() < 1.15
+    assert vectors.mean().abs() < 0.15
+
+
+def test_everything_is_finite(example):
+    for name, tensor in tensors_of(example).items():
+        assert torch.isfinite(tensor).all(), name
+
+
+def test_a_fingerprint_is_shape_mean_and_deviation():
+    assert fingerprint(torch.tensor([[1.0, 3.0, 2.0]])) == "(1, 3)  mean 2.0000  std 0.816"
+    assert fingerprint(torch.tensor([True, False, False, False])) == "(4,)  mean 0.2500  std 0.433"
+    assert fingerprint(torch.tensor(-1e-9)) == "()  mean 0.0000  std 0.000"
+
+
+def test_fingerprints_of_the_example_are_far_from_a_rounding_edge(example):
+    """Another processor gives numbers that differ by about 1e-6: no printed digit may change."""
+    for name, tensor in tensors_of(example).items():
+        line = fingerprint(tensor)
+        assert re.fullmatch(r"\(.*\)  mean -?\d+\.\d{4}  std \d+\.\d{3}", line)
+        if tensor.is_floating_point():
+            for change in (3e-6, -3e-6):
+                assert fingerprint(tensor.double() + change) == line, name
+                assert fingerprint(tensor.double() * (1 + change)) == line, name
