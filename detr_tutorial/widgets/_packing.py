@@ -42,7 +42,8 @@ def pack_table(table: NDArray, tolerance: float) -> tuple[Packed, float]:
         table: (rows, columns).
         tolerance: the largest absolute error wanted, in the table's unit.
     Returns:
-        The packed table, and the largest absolute error it makes (rounding to 16 bits may exceed the tolerance).
+        The packed table, and the largest absolute error it makes; rounding to 16 bits may exceed the
+        tolerance.
     """
     rows, columns = table.shape
     mean = table.mean(axis=0, dtype=np.float64).astype(np.float32)

@@ -9,14 +9,21 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 
+from detr_tutorial.plots._style import (
+    HEAD_MARKERS,
+    LEVEL_COLORS,
+    REFERENCE_COLOR,
+    BookFigure,
+    draw_reference_point,
+    styled,
+)
 from detr_tutorial.widgets import _scene
+from detr_tutorial.widgets._scene import ALL
 
-LEVEL_COLORS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442")
-HEAD_MARKERS = ("o", "s", "d", "^", "*", "P", "v", "X")
-REFERENCE_COLOR = "#00d79c"
-SIDE, RIM, INSET = 400, 24, 8  # as in js/src/explorer/photo.js
-AVERAGE_AREA = 70  # of a marker whose weight is the average one
-SMALLEST_AREA = 5
+SIDE, RIM, INSET = 400.0, 24.0, 8.0  # as in js/src/explorer/photo.js
+AVERAGE_AREA = 70.0  # of a marker whose weight is the average one
+SMALLEST_AREA = 5.0
+Pair = tuple[float | int, float | int]
 
 
 class _Drawn(NamedTuple):
@@ -24,19 +31,20 @@ class _Drawn(NamedTuple):
     level: int
     location: NDArray  # (x, y) in [0, 1] over the padded batch
     area: float
+    reads: bool  # at least one of the four neighbors is a cell of the photograph
 
 
 def _drawn_points(inputs: _scene.Inputs, record: _scene.QueryRecord, head: int, level: int) -> list[_Drawn]:
     heads, levels, points = record.weights.shape
-    return [
-        _Drawn(
-            m, l, record.locations[m, l, k], max(record.weights[m, l, k] * levels * points * AVERAGE_AREA, SMALLEST_AREA)
-        )
-        for m in range(heads)
-        for l in range(levels)
-        for k in range(points)
-        if head in (-1, m) and level in (-1, l)
-    ]
+    areas = np.maximum(record.weights * levels * points * AVERAGE_AREA, SMALLEST_AREA)
+    drawn = []
+    for m, index, k in np.ndindex(heads, levels, points):
+        (height, width), (rows, columns) = inputs.flattened.spatial_shapes[index], inputs.valid_sizes[index]
+        x, y = record.locations[m, index, k] * (width, height) - 0.5
+        reads = bool(-1 < x < columns and -1 < y < rows)
+        if head in (ALL, m) and level in (ALL, index):
+            drawn.append(_Drawn(m, index, record.locations[m, index, k], float(areas[m, index, k]), reads))
+    return drawn
 
 
 def level_color(level: int) -> str:
@@ -58,23 +66,28 @@ def explorer_svg(inputs: _scene.Inputs, query: int, head: int, level: int, photo
         y = min(max(location[1] * height, INSET - RIM), height + RIM - INSET)
         return x, y
 
-    circles = "".join(
-        f'<circle cx="{x:.1f}" cy="{y:.1f}" r="{np.sqrt(point.area / np.pi):.1f}" fill="{level_color(point.level)}"/>'
-        for point in _drawn_points(inputs, record, head, level)
-        for x, y in [place(point.location)]
-    )
+    circles = ""
+    for point in _drawn_points(inputs, record, head, level):
+        x, y = place(point.location)
+        radius = np.sqrt(point.area / np.pi)
+        fill, edge = level_color(point.level), "#fff"
+        if not point.reads:
+            fill, edge = edge, fill
+        circles += f'<circle cx="{x:.1f}" cy="{y:.1f}" r="{radius:.1f}" fill="{fill}" stroke="{edge}"/>'
     x, y = place(record.references[0])
     cross = f"M{x - 11:.1f} {y:.1f}h22M{x:.1f} {y - 11:.1f}v22"
     aspect = (height + 2 * RIM) / (width + 2 * RIM)
+    box = " ".join(f"{side:.6g}" for side in (-RIM, -RIM, width + 2 * RIM, height + 2 * RIM))
     label = escape("Photograph with a query, a green cross, and its sampling points, colored by level")
     return (
         f'<div class="spe" style="--spe-aspect:{aspect:.4f};--spe-level-rows:{(len(shapes) + 1) // 2}">'
         '<div class="spe-body"><div class="spe-choices"></div><div class="spe-main"><div class="spe-stage">'
         f'<svg class="spe-photo" role="img" aria-label="{label}" '
-        f'viewBox="{-RIM} {-RIM} {width + 2 * RIM:.6g} {height + 2 * RIM:.6g}">'
+        f'viewBox="{box}">'
         f'<rect class="spe-hatch-ground" width="{width:.6g}" height="{height:.6g}"/>'
-        f'<image href="{photo}" width="{photo_width:.6g}" height="{photo_height:.6g}" preserveAspectRatio="none"/>'
-        f'<g stroke="#fff">{circles}</g>'
+        f'<image href="{photo}" width="{photo_width:.6g}" height="{photo_height:.6g}" '
+        'preserveAspectRatio="none"/>'
+        f"{circles}"
         f'<path d="{cross}" stroke="#10151a" stroke-width="6"/>'
         f'<path d="{cross}" stroke="{REFERENCE_COLOR}" stroke-width="3"/></svg></div>'
         '<p class="spe-muted">A query (green cross) and its sampling points, one color a level. '
@@ -82,6 +95,7 @@ def explorer_svg(inputs: _scene.Inputs, query: int, head: int, level: int, photo
     )
 
 
+@styled
 def explorer_figure(inputs: _scene.Inputs, query: int, head: int, level: int) -> Figure:
     """Draw photograph and levels with the points of one query."""
     record = _scene.query_record(inputs, query)
@@ -92,7 +106,8 @@ def explorer_figure(inputs: _scene.Inputs, query: int, head: int, level: int) ->
     strength = np.linalg.norm(strength, axis=-1) if head < 0 else strength[:, head]
 
     columns = (len(shapes) + 1) // 2
-    figure = Figure(figsize=(9, 4.6), layout="constrained", facecolor="white")
+    figure = BookFigure(figsize=(9, 4.6), layout="constrained")
+    figure.image_format = "jpeg"
     grid = figure.add_gridspec(2, 2 + columns)
     photo = figure.add_subplot(grid[:, :2])
     height, width = inputs.image.shape[1:]
@@ -111,25 +126,25 @@ def explorer_figure(inputs: _scene.Inputs, query: int, head: int, level: int) ->
         _draw_points(axes, own, record.references[index], (cells, rows), 0.35)
         valid_rows, valid_cells = inputs.valid_sizes[index]
         _frame(axes, (cells, rows), (valid_cells, valid_rows))
-        axes.set_title(f"level {index}: {rows} × {cells}", color="black", fontsize=9)
+        axes.set_title(f"level {index}: {rows} × {cells}", fontsize=9)
     return figure
 
 
-def _draw_points(axes: Axes, points: list[_Drawn], reference: NDArray, size: tuple[float, float], shrink: float) -> None:
+def _draw_points(axes: Axes, points: list[_Drawn], reference: NDArray, size: Pair, shrink: float) -> None:
     for point in points:
         axes.scatter(
             *(point.location * size),
             s=point.area * shrink,
             marker=HEAD_MARKERS[point.head % len(HEAD_MARKERS)],
-            color=level_color(point.level),
-            edgecolors="white",
-            linewidths=0.5,
+            color=level_color(point.level) if point.reads else "white",
+            edgecolors="white" if point.reads else level_color(point.level),
+            linewidths=0.5 if point.reads else 1.0,
         )
-    for color, line_width in (("#10151a", 4), (REFERENCE_COLOR, 2)):
-        axes.plot(*(reference * size), marker="+", markersize=14 * shrink**0.5, mew=line_width * shrink**0.3, color=color)
+    x, y = reference * size
+    draw_reference_point(axes, x, y, size=14 * shrink**0.5)
 
 
-def _frame(axes: Axes, size: tuple[float, float], valid: tuple[float, float]) -> None:
+def _frame(axes: Axes, size: Pair, valid: Pair) -> None:
     """Show a rim around the padded map, and hatch the padding."""
     (width, height), (valid_width, valid_height) = size, valid
     style = {"facecolor": "#f6f8fa", "edgecolor": "#a0a8b0", "hatch": "////", "linewidth": 0, "zorder": 0}

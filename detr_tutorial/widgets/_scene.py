@@ -18,8 +18,9 @@ from detr_tutorial.features import FlattenedFeatures
 from detr_tutorial.reference_points import encoder_reference_points
 from detr_tutorial.widgets._packing import pack, pack_table, to_int16
 
+ALL = -1  # all heads, all levels
 MAX_PHOTO_BYTES = 40_000
-MAX_SCENE_BYTES = 240_000
+MAX_PACKED_BYTES = 185_000  # 250 KB in all with the photograph, which base64 makes a third larger
 RECORD_TOLERANCE = 5e-4  # cells of a level, and logits
 SMALLEST_WEIGHT = 1e-30  # a weight that underflowed to 0 still has a logarithm
 CHANNEL = 0  # of every head: the one whose arithmetic is shown
@@ -67,7 +68,9 @@ def check_inputs(attention: Any, flattened: Any, image: Any, image_index: Any, q
         raise ValueError(f"image_index={image_index} is not in the batch of {batch}")
     if require_int("query_level", query_level, minimum=0) >= len(shapes):
         raise ValueError(f"query_level={query_level} is not one of the {len(shapes)} levels")
-    valid_sizes = tuple(_valid_size(flattened.mask[image_index], shapes, level) for level in range(len(shapes)))
+    valid_sizes = tuple(
+        _valid_size(flattened.mask[image_index], shapes, level) for level in range(len(shapes))
+    )
     _check_aspect(image, valid_sizes[0])
     references = encoder_reference_points(shapes, flattened.valid_ratios)
     return Inputs(attention, flattened, references, image, image_index, query_level, valid_sizes)
@@ -93,8 +96,8 @@ def _check_aspect(image: Tensor, valid_size: tuple[int, int]) -> None:
     highest = min(height / max(rows - 1.5, 0.5), width / max(columns - 1.5, 0.5))
     if lowest > highest:
         raise ValueError(
-            f"image of {height} x {width} (height x width) does not have the shape of the {rows} x {columns} valid "
-            "cells of level 0: is it another image of the batch?"
+            f"image of {height} x {width} (height x width) does not have the shape of the {rows} x {columns} "
+            "valid cells of level 0: is it another image of the batch?"
         )
 
 
@@ -105,9 +108,9 @@ def canvas_size(image: Tensor, valid_size: tuple[int, int], shape: tuple[int, in
     convolutional backbone; otherwise (an image shown at another size) it is image size over valid cells.
     """
     (height, width), (rows, columns) = image.shape[1:], valid_size
-    power = 2 ** round(math.log2(width / columns))
+    power = 2.0 ** round(math.log2(width / columns))
     if 0 <= power * rows - height < power and 0 <= power * columns - width < power:
-        return power * shape[0], power * shape[1]
+        return float(power * shape[0]), float(power * shape[1])
     return height / rows * shape[0], width / columns * shape[1]
 
 
@@ -126,7 +129,11 @@ def photo_uri(image: Tensor) -> str:
 
 @torch.no_grad()
 def attend(inputs: Inputs, queries: Tensor) -> tuple[NDArray, NDArray, NDArray]:
-    """Run the attention for some tokens as queries: references (Q L 2), locations (Q M L K 2), weights (Q M L K)."""
+    """Run the attention for some tokens as queries.
+
+    Returns:
+        References (Q, L, 2), locations (Q, M, L, K, 2) and weights (Q, M, L, K).
+    """
     image = slice(inputs.image_index, inputs.image_index + 1)
     features = inputs.flattened
     references = inputs.references[image, queries]
@@ -137,7 +144,10 @@ def attend(inputs: Inputs, queries: Tensor) -> tuple[NDArray, NDArray, NDArray]:
         features.spatial_shapes,
         features.mask[image],
     )
-    return tuple(part[0].double().cpu().numpy() for part in (references, record.locations, record.weights))
+    references, locations, weights = (
+        part[0].double().cpu().numpy() for part in (references, record.locations, record.weights)
+    )
+    return references, locations, weights
 
 
 @torch.no_grad()
@@ -172,9 +182,9 @@ def build_scene(inputs: Inputs) -> dict[str, Any]:
     values = head_values(inputs)
     valid_values = np.concatenate(
         [
-            rearrange(values[_level_slice(shapes, level)], "(H W) M D -> H W M D", H=height)[:rows, :columns].reshape(
-                rows * columns, *values.shape[1:]
-            )
+            rearrange(values[_level_slice(shapes, level)], "(H W) M D -> H W M D", H=height)[
+                :rows, :columns
+            ].reshape(rows * columns, *values.shape[1:])
             for level, ((height, _), (rows, columns)) in enumerate(zip(shapes, valid_sizes, strict=True))
         ]
     )
@@ -198,12 +208,11 @@ def build_scene(inputs: Inputs) -> dict[str, Any]:
         "strength": pack(np.rint(strength.T / max(strength.max(), 1e-12) * 255), "uint8"),
     }
     size = sum(len(part["data"]) for part in _packed_parts(scene))
-    if size > MAX_SCENE_BYTES - MAX_PHOTO_BYTES * 4 // 3:
+    if size > MAX_PACKED_BYTES:
         rows, columns = valid_sizes[inputs.query_level]
         raise ValueError(
-            f"query_level={inputs.query_level} of {rows} x {columns} queries needs {size // 1000} KB on a page, "
-            f"more than {(MAX_SCENE_BYTES - MAX_PHOTO_BYTES * 4 // 3) // 1000} KB: choose a coarser level or a "
-            "smaller image"
+            f"query_level={inputs.query_level} of {rows} x {columns} queries needs {size // 1000} KB on a "
+            f"page, more than {MAX_PACKED_BYTES // 1000} KB: choose a coarser level or a smaller image"
         )
     return scene
 

@@ -29,7 +29,9 @@ def widget_html(name: str, state: dict[str, Any], fallback: str, module: Path, s
         module: the bundled ES module.
         style: the bundled style sheet.
     """
-    state_json = json.dumps(state, separators=(",", ":"), sort_keys=True, allow_nan=False).replace("</", "<\\/")
+    state_json = json.dumps(state, separators=(",", ":"), sort_keys=True, allow_nan=False).replace(
+        "</", "<\\/"
+    )
     source = module.read_text(encoding="utf-8").strip().replace("</script", "<\\/script")
     sheet = style.read_text(encoding="utf-8").strip()
     return (

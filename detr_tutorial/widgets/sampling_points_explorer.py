@@ -15,11 +15,10 @@ from detr_tutorial.deformable_attention import MSDeformAttn
 from detr_tutorial.features import FlattenedFeatures
 from detr_tutorial.widgets import _picture, _scene
 from detr_tutorial.widgets._packing import pack
+from detr_tutorial.widgets._scene import ALL
 from detr_tutorial.widgets._static_page import static_only, widget_html
 
-STATIC_FOLDER = Path(__file__).parent / "static"
-NAME = "SamplingPointsExplorer"
-ALL = -1
+BUNDLE = Path(__file__).parent / "static" / "sampling_points_explorer"
 
 
 class SamplingPointsExplorer(anywidget.AnyWidget):
@@ -42,14 +41,14 @@ class SamplingPointsExplorer(anywidget.AnyWidget):
         level: the level that is drawn, -1 for all.
         record: what the attention gave for `query`: packed locations (M, L, K, 2) and weights (M, L, K).
     Raises:
-        TypeError, ValueError: if an argument is not what is described above, the arguments do not fit together,
-            or the page would grow past 250 KB.
+        TypeError, ValueError: if an argument is not what is described above, the arguments do not fit
+            together, or the page would grow past 250 KB.
     Source: figures 6 and 8 of Deformable DETR (arXiv 2010.04159) draw the same points; taught in
         notebooks/11_sampling_offsets.ipynb and notebooks/12_grid_sample_attention.ipynb.
     """
 
-    _esm = STATIC_FOLDER / "sampling_points_explorer.js"
-    _css = STATIC_FOLDER / "sampling_points_explorer.css"
+    _esm = BUNDLE.with_suffix(".js")
+    _css = BUNDLE.with_suffix(".css")
 
     query = traitlets.Int(0, help="Flat index of the query among the tokens.").tag(sync=True)
     head = traitlets.Int(ALL, help="The head that is drawn, -1 for all.").tag(sync=True)
@@ -111,9 +110,9 @@ class SamplingPointsExplorer(anywidget.AnyWidget):
         state = {name: getattr(self, name) for name in ("query", "head", "level", "record")}
         state["scene"] = {name: part for name, part in self.scene.items() if name != "photo"}
         fallback = _picture.explorer_svg(self._inputs, self.query, self.head, self.level, photo)
-        return widget_html(NAME, state, fallback, STATIC_FOLDER / f"{self._file}.js", STATIC_FOLDER / f"{self._file}.css")
-
-    _file = "sampling_points_explorer"
+        return widget_html(
+            "SamplingPointsExplorer", state, fallback, BUNDLE.with_suffix(".js"), BUNDLE.with_suffix(".css")
+        )
 
     def _repr_mimebundle_(self, **kwargs: Any) -> tuple[dict, dict]:
         data: dict[str, Any] = {"text/plain": repr(self), "text/html": self._repr_html_()}

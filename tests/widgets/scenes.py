@@ -25,7 +25,9 @@ def example(trained: bool = True) -> Example:
     generator = torch.Generator().manual_seed(5)
     photographs = (skimage_data.chelsea(), skimage_data.astronaut())
     images = tuple(
-        interpolate(torch.as_tensor(photo).permute(2, 0, 1)[None] / 255, size, mode="bilinear", antialias=True)[0].clamp(0, 1)
+        interpolate(
+            torch.as_tensor(photo).permute(2, 0, 1)[None] / 255, size, mode="bilinear", antialias=True
+        )[0].clamp(0, 1)
         for photo, size in zip(photographs, SIZES, strict=True)
     )
     canvas = torch.zeros(2, 3, 296, 320)
@@ -49,4 +51,4 @@ def example(trained: bool = True) -> Example:
                 attention.sampling_offsets.weight.normal_(0, 0.08)
                 attention.attention_weights.weight.normal_(0, 0.08)
                 attention.value_proj.bias.normal_(0, 0.1)
-    return Example(attention, flattened, images)
+    return Example(attention, flattened, (images[0], images[1]))

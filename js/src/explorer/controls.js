@@ -67,7 +67,7 @@ export function createBending(parent, { scene, prefix, onBend, onReset }) {
     const row = add(group, "div", { class: "spe-slider" });
     const id = `${prefix}-${name}`;
     add(row, "label", { for: id }, label);
-    const output = add(row, "output", { for: id });
+    const output = add(row, "span", { class: "spe-slider-value", "aria-hidden": "true" }); // in the slider's aria-valuetext
     const input = add(row, "input", { id, type: "range", min, max, step, "data-bend": name });
     input.on("input", () => onBend({ [name]: Number(input.property("value")) }));
     let select = null;

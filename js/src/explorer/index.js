@@ -32,6 +32,7 @@ function render({ model, el }) {
   const straight = () => Array.from({ length: scene.numHeads }, () => STRAIGHT);
   let bends = straight();
   let selectedKey = null;
+  let shown = {}; // what the controls show
   let drawn = null; // the last query whose record was at hand
 
   const tell = (name, value) => {
@@ -121,10 +122,12 @@ function render({ model, el }) {
     status.text(text);
     announce(text);
     const view = { allPoints, points, references, cell, query, queryText, head, level, selected, bends };
-    choices.draw(view);
     photo.draw(view);
     levels.draw(view);
     table.draw(view);
+    if (shown.head === head && shown.level === level && shown.bends === bends) return;
+    shown = { head, level, bends };
+    choices.draw(view);
     bending.draw(view);
   }
 

@@ -1,9 +1,9 @@
 /** Colors, marker shapes and numbers, the same everywhere in the book. */
 
-import { symbol, symbolCircle, symbolCross, symbolDiamond, symbolSquare, symbolStar, symbolTriangle } from "d3-shape";
+import { symbol, symbolCircle, symbolCross, symbolSquare, symbolTriangle } from "d3-shape";
 
 /** Okabe-Ito, finest level first. */
-export const LEVEL_COLORS = ["#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442"];
+export const LEVEL_COLORS = ["#0072B2", "#E69F00", "#009E73", "#CC79A7"];
 export const levelColor = (level) => LEVEL_COLORS[level % LEVEL_COLORS.length];
 
 /** A symbol of d3 turned by some degrees. */
@@ -17,6 +17,13 @@ function turned(type, degrees) {
         {
           moveTo: (x, y) => context.moveTo(...turn(x, y)),
           lineTo: (x, y) => context.lineTo(...turn(x, y)),
+          rect: (x, y, width, height) => {
+            context.moveTo(...turn(x, y));
+            context.lineTo(...turn(x + width, y));
+            context.lineTo(...turn(x + width, y + height));
+            context.lineTo(...turn(x, y + height));
+            context.closePath();
+          },
           closePath: () => context.closePath(),
         },
         size,
@@ -25,15 +32,27 @@ function turned(type, degrees) {
   };
 }
 
+const pentagon = {
+  draw(context, size) {
+    const radius = Math.sqrt(size / (2.5 * Math.sin((2 * Math.PI) / 5)));
+    for (let corner = 0; corner < 5; corner += 1) {
+      const angle = ((2 * corner) / 5 - 0.5) * Math.PI;
+      context[corner ? "lineTo" : "moveTo"](radius * Math.cos(angle), radius * Math.sin(angle));
+    }
+    context.closePath();
+  },
+};
+
+/** In the order of HEAD_MARKERS in detr_tutorial/plots/_style.py. */
 const SHAPES = [
   ["circle", symbolCircle],
   ["square", symbolSquare],
-  ["diamond", symbolDiamond],
   ["triangle", symbolTriangle],
-  ["star", symbolStar],
-  ["plus", symbolCross],
+  ["diamond", turned(symbolSquare, 45)],
   ["triangle pointing down", turned(symbolTriangle, 180)],
+  ["plus", symbolCross],
   ["cross", turned(symbolCross, 45)],
+  ["pentagon", pentagon],
 ];
 
 /** Paths of area 1, to be scaled by the square root of the area wanted. */

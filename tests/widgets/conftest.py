@@ -1,0 +1,89 @@
+"""A scene, its explorer, and the explorer's page in a real browser."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page, sync_playwright
+
+from detr_tutorial.widgets import SamplingPointsExplorer
+from tests.widgets.scenes import Example, example
+from tools.browser import find_browser, launch_options
+
+PAGE = """<!doctype html>
+<html lang="en"{theme}><head><meta charset="utf-8"><title>Explorer</title>
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<style>body {{ margin: 0; font-family: sans-serif; background: {ground} }}</style></head>
+<body><main style="max-width: 760px; margin: auto; padding: 8px"><h1>Explorer</h1>
+{widgets}
+<p id="after">What follows.</p><div style="height: 2000px"></div></main></body></html>
+"""
+
+
+@pytest.fixture(scope="session")
+def scene() -> Example:
+    return example()
+
+
+@pytest.fixture(scope="session")
+def made_explorer(scene: Example) -> SamplingPointsExplorer:
+    return SamplingPointsExplorer(scene.attention, scene.flattened, scene.images[0])
+
+
+@pytest.fixture
+def explorer(made_explorer: SamplingPointsExplorer) -> Iterator[SamplingPointsExplorer]:
+    """The explorer in its starting state; making one takes a while, so it is put back after each test."""
+    start = {name: getattr(made_explorer, name) for name in ("query", "head", "level")}
+    yield made_explorer
+    made_explorer.unobserve_all("head")
+    for name, value in start.items():
+        setattr(made_explorer, name, value)
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(**launch_options(find_browser()))
+        yield browser
+        browser.close()
+
+
+OpenPage = Callable[..., Page]
+
+
+@pytest.fixture
+def open_page(browser: Browser, tmp_path: Path) -> Iterator[OpenPage]:
+    """Open a page with these widgets; at the end nothing may have been complained about or asked for."""
+    complaints: list[str] = []
+    requests: list[str] = []
+    contexts = []
+
+    def start(
+        *widgets: str, width: int = 800, theme: str | None = "light", scripts: bool = True, **context
+    ) -> Page:
+        file = tmp_path / "page.html"
+        attribute = f' data-theme="{theme}"' if theme else ""
+        dark = theme == "dark" or (theme is None and context.get("color_scheme") == "dark")
+        ground = "#121212" if dark else "#ffffff"
+        file.write_text(
+            PAGE.format(theme=attribute, ground=ground, widgets="\n".join(widgets)), encoding="utf-8"
+        )
+        contexts.append(
+            browser.new_context(
+                viewport={"width": width, "height": 900}, java_script_enabled=scripts, **context
+            )
+        )
+        page = contexts[-1].new_page()
+        page.on("console", lambda message: complaints.append(f"{message.type}: {message.text}"))
+        page.on("pageerror", lambda error: complaints.append(f"exception: {error}"))
+        page.on("request", lambda request: requests.append(request.url))
+        page.goto(file.as_uri())
+        if scripts:
+            page.wait_for_selector("[data-alive] .spe-handle")
+        return page
+
+    yield start
+    for context in contexts:
+        context.close()
+    assert complaints == []
+    assert [url for url in requests if not url.startswith(("data:", "file:"))] == []

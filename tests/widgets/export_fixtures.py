@@ -1,0 +1,120 @@
+"""Numbers from torch that the widgets' JavaScript is tested against.
+
+`python tests/widgets/export_fixtures.py` writes js/tests/fixtures/*.json again.
+"""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from einops import rearrange
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+from detr_tutorial.deformable_attention import ms_deform_attn
+from detr_tutorial.reference_points import encoder_reference_points, sampling_locations
+from detr_tutorial.widgets._packing import pack, pack_table
+
+FOLDER = Path(__file__).resolve().parents[2] / "js" / "tests" / "fixtures"
+SHAPES = ((4, 6), (3, 2))
+M, L, K, Q = 3, 2, 4, 5
+
+
+def bilinear() -> dict[str, Any]:
+    """`grid_sample` on a non-square map: inside, on edges, partly and fully outside."""
+    generator = torch.Generator().manual_seed(1)
+    level_map = torch.randn(4, 6, generator=generator, dtype=torch.float64)
+    points = torch.rand(40, 2, generator=generator, dtype=torch.float64) * 1.6 - 0.3
+    exact = torch.tensor(
+        [[0, 0], [1, 1], [0.5, 0.5], [0.25, 0.125], [1.5, 0.5], [-2, 7]], dtype=torch.float64
+    )
+    points = torch.cat([points, exact])
+    sampled = F.grid_sample(
+        level_map[None, None],
+        (2 * points - 1)[None, None],
+        mode="bilinear",
+        padding_mode="zeros",
+        align_corners=False,
+    )
+    return {"map": level_map.tolist(), "points": points.tolist(), "sampled": sampled.flatten().tolist()}
+
+
+def attention() -> dict[str, Any]:
+    """References, locations around points and boxes, joint softmax, and the weighted sum, in float64."""
+    generator = torch.Generator().manual_seed(2)
+
+    def random(*sizes: int) -> torch.Tensor:
+        return torch.randn(*sizes, generator=generator, dtype=torch.float64)
+
+    ratios = torch.tensor([[[1.0, 0.75], [1.0, 2 / 3]]], dtype=torch.float64)
+    references = encoder_reference_points(SHAPES, ratios)
+    num_tokens = references.shape[1]
+    queries = torch.tensor([0, 7, 17, 24, num_tokens - 1])
+    offsets, logits = random(1, Q, M, L, K, 2), random(1, Q, M, L, K) * 2
+    boxes = torch.rand(1, Q, L, 4, generator=generator, dtype=torch.float64)
+    value = random(1, num_tokens, M, 1)
+    weights = rearrange(
+        rearrange(logits, "B Q M L K -> B Q M (L K)").softmax(-1), "B Q M (L K) -> B Q M L K", L=L
+    )
+    locations = sampling_locations(references[:, queries], offsets, SHAPES)
+    box_locations = sampling_locations(boxes, offsets, SHAPES)
+    tensors = {
+        "validRatios": ratios,
+        "references": references,
+        "offsets": offsets,
+        "logits": logits,
+        "boxes": boxes,
+        "value": value[..., 0],
+        "weights": weights,
+        "locations": locations,
+        "boxLocations": box_locations,
+        "output": ms_deform_attn(value, SHAPES, locations, weights, implementation="loops"),
+        "boxOutput": ms_deform_attn(value, SHAPES, box_locations, weights, implementation="loops"),
+    }
+    numbers = {name: tensor[0].tolist() for name, tensor in tensors.items()}
+    return {"spatialShapes": [list(shape) for shape in SHAPES], "queries": queries.tolist(), **numbers}
+
+
+def packing() -> dict[str, Any]:
+    """Packed arrays and a packed table, with the numbers that went in."""
+    generator = torch.Generator().manual_seed(3)
+    table = (
+        (torch.randn(7, 3, generator=generator) @ torch.randn(3, 10, generator=generator) + 2)
+        .double()
+        .numpy()
+    )
+    packed, error = pack_table(table, 1e-3)
+    arrays = {
+        "uint8": [0, 1, 200, 255],
+        "int16": [-32767, -1, 0, 5, 32767],
+        "float32": [-1.5, 0.0, 2.0**-20, 3e5],
+    }
+    return {
+        "arrays": [
+            {"packed": pack(torch.tensor(v).numpy(), name), "numbers": v} for name, v in arrays.items()
+        ],
+        "table": {"packed": packed, "numbers": table.tolist(), "error": error},
+    }
+
+
+FIXTURES = {"bilinear": bilinear, "attention": attention, "packing": packing}
+
+
+def rounded(numbers: Any) -> Any:
+    """Keep 12 digits: more than the comparison needs, the same on every machine."""
+    if isinstance(numbers, float):
+        return float(f"{numbers:.12g}")
+    if isinstance(numbers, list):
+        return [rounded(number) for number in numbers]
+    if isinstance(numbers, dict):
+        return {name: rounded(number) for name, number in numbers.items()}
+    return numbers
+
+
+if __name__ == "__main__":
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    for name, make in FIXTURES.items():
+        (FOLDER / f"{name}.json").write_text(json.dumps(rounded(make()), separators=(",", ":")) + "\n")
