@@ -68,7 +68,8 @@ def build(source: Path) -> int:
     options = ["build", str(source), "-W", "-n", "--keep-going", "-q"]
     env = {**os.environ, "PYDEVD_DISABLE_FILE_VALIDATION": "1"}
     # Warnings and errors come on the error stream; the rest is only worth reading when something failed.
-    result = subprocess.run([sys.executable, "-c", START, *options], env=env, stdout=subprocess.PIPE, text=True)
+    command = [sys.executable, "-c", START, *options]
+    result = subprocess.run(command, env=env, stdout=subprocess.PIPE, text=True)
     code = result.returncode
     if code != 0:
         print(result.stdout)

@@ -6,25 +6,22 @@ from docutils import nodes
 from myst_nb.sphinx_ import HideCodeCellNode
 from sphinx.application import Sphinx
 
-SUMMARIES = {
-    "tag_solution": "Solution",
-    "tag_setup": "Setup: imports and seed",
-}
 DEFAULTS = {"content": "Code", "source": "Code", "output": "Output", "outputs": "Output"}
 
 
 def name_folds(app: Sphinx, doctree: nodes.document, docname: str) -> None:
-    """Give every fold its name: the cell's own prompt, else what the cell's tags say."""
-    for cell in doctree.findall(nodes.container):
+    """Give every fold its name: the cell's own prompt, else its place and tags."""
+    cells = [node for node in doctree.findall(nodes.container) if node.get("nb_element") == "cell_code"]
+    for position, cell in enumerate(cells):
         for fold in cell.children:
             if not isinstance(fold, HideCodeCellNode):
                 continue
             prompt = str(fold["prompt_show"])
             for kind, default in DEFAULTS.items():
                 if prompt == f"Show code cell {kind}":
-                    prompt = next(
-                        (text for tag, text in SUMMARIES.items() if tag in cell["classes"]), default
-                    )
+                    prompt = "Solution" if "tag_solution" in cell["classes"] else default
+                    if position == 0:
+                        prompt = "Setup"
             fold["summary"] = prompt
             fold["kind"] = "solution" if "tag_solution" in cell["classes"] else "fold"
 

@@ -92,7 +92,9 @@ def cost_of(app: Sphinx, docname: str) -> list[str]:
         file = FOLDER[0] / f"{code_hash(nbformat.read(source, as_version=4))}.json"
         measured = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
         if measured.get("peak_bytes") is not None:
-            facts.append(f"{measured['peak_bytes'] / 1e6:.0f} MB of memory at its peak")
+            peak = measured["peak_bytes"]
+            size = f"{peak / 1e9:.1f} GB" if peak >= 1e9 else f"{peak / 1e6:.0f} MB"
+            facts.append(f"{size} of memory at its peak")
         if measured.get("connections") == 0:
             facts.append("nothing downloaded")
     return facts

@@ -88,6 +88,8 @@ def page_context(app: Sphinx, pagename: str, templatename: str, context: dict, d
     if pagename in app.env.found_docs:
         context["body"] = body = size_images(app, plain_roles(body))
         context["chapter_number"] = chapter_number(pagename)
+        # most chapters say their number in the title themselves
+        context["title_has_number"] = title_of(app, pagename) != plain(app.env.titles[pagename].astext())
         context["cost"] = cost_of(app, pagename)
         context["page_toc"] = without_title_link(context.get("toc", ""))
         source = app.env.doc2path(pagename, base=False)
