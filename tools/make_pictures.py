@@ -24,6 +24,10 @@ SITE = ROOT / "_build" / "html"
 def draw_front(query_at: tuple[float, float] = (0.55, 0.33), image_index: int = 0) -> None:
     """Draw the running example's sampling points of one query on its photograph."""
     example = running_example("sampling")
+    assert example.batch is not None
+    assert example.flattened is not None
+    assert example.sampling is not None
+    assert example.reference_points is not None
     photo = example.images[image_index]
     height, width = photo.shape[1:]
     canvas_height, canvas_width = example.batch.pixels.shape[2:]
