@@ -131,8 +131,8 @@ def valid_ratios(masks: Sequence[Bool[Tensor, "B _ _"]]) -> Float[Tensor, "B L 2
         wrong = (mask != expected).flatten(1).any(dim=1)
         if wrong.any():
             raise ValueError(
-                f"masks[{level}], image {_first(wrong)}: padding must be right and bottom only; "
-                "a letterboxed image needs its corner moved to the top left"
+                f"masks[{level}], image {_first(wrong)}: padding must be right and bottom only "
+                "(True is padding); move a letterboxed image to the top left corner"
             )
         if (valid_heights == 0).any():
             raise ValueError(f"masks[{level}], image {_first(valid_heights == 0)}: every cell is padding")

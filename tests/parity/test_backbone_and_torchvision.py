@@ -18,6 +18,8 @@ def test_features_are_those_of_torchvision_with_random_weights_and_statistics(mo
     ).eval()
     for module in reference.modules():
         if isinstance(module, torch.nn.BatchNorm2d):
+            assert module.running_mean is not None
+            assert module.running_var is not None
             module.running_mean.normal_(std=0.1)
             module.running_var.uniform_(2, 4)
             torch.nn.init.uniform_(module.weight, 0.5, 1)

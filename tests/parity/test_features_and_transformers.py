@@ -21,8 +21,8 @@ def model(request) -> DeformableDetrModel:
         hidden_sizes=[8, 12, 20, 28],
         depths=[1, 1, 1, 1],
         layer_type="basic",
-        out_features=["stage2", "stage3", "stage4"],
     )
+    backbone.out_features = ["stage2", "stage3", "stage4"]
     config = DeformableDetrConfig(
         backbone_config=backbone,
         d_model=D_MODEL,

@@ -138,5 +138,5 @@ def test_imagenet_weights_are_used_when_they_can_be_had(monkeypatch):
         torchvision.models.ResNet50_Weights, "get_state_dict", lambda self, *args, **kwargs: stand_in
     )
     backbone = ResNet50Backbone(weights="IMAGENET1K_V1")
-    assert torch.equal(backbone.layer4[2].conv3.weight, stand_in["layer4.2.conv3.weight"])
+    assert torch.equal(backbone.state_dict()["layer4.2.conv3.weight"], stand_in["layer4.2.conv3.weight"])
     assert not backbone.conv1.weight.requires_grad

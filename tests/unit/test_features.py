@@ -1,5 +1,7 @@
 """Projection, extra levels, flattening."""
 
+# pyright: reportIndexIssue=false
+
 import pytest
 import torch
 from hypothesis import given, settings

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, ImageCms
 from torch.testing import assert_close
 
 from detr_tutorial.data import photos
@@ -151,7 +151,7 @@ def test_a_name_with_spaces_and_accents(tmp_path):
 @pytest.mark.parametrize("extension", ["png", "bmp", "tif", "ppm", "webp"])
 def test_lossless_formats_come_back_exactly(tmp_path, extension):
     path = tmp_path / f"colors.{extension}"
-    Image.fromarray(colors()).save(path, **({"lossless": True} if extension == "webp" else {}))
+    Image.fromarray(colors()).save(path, lossless=True)
     assert torch.equal(photos.load(path), as_tensor(colors()))
 
 
@@ -218,6 +218,18 @@ def test_a_cmyk_jpeg_is_not_inverted(tmp_path):
     assert red > 0.9
     assert green < 0.2
     assert blue < 0.2
+
+
+@pytest.mark.parametrize("color", [RED, GREEN, WHITE])
+def test_a_lab_picture_becomes_rgb(tmp_path, color):
+    path = tmp_path / "lab.tif"
+    srgb, lab = ImageCms.createProfile("sRGB"), ImageCms.createProfile("LAB")
+    to_lab = ImageCms.buildTransform(srgb, lab, "RGB", "LAB")
+    picture = ImageCms.applyTransform(Image.new("RGB", (9, 6), color), to_lab)
+    assert picture is not None
+    picture.save(path)
+    expected = as_tensor(np.full((6, 9, 3), color, dtype=np.uint8))
+    assert_close(photos.load(path), expected, atol=0.06, rtol=0)  # LAB holds 8 bits a channel
 
 
 @pytest.mark.parametrize(
@@ -300,7 +312,7 @@ def test_of_an_animation_or_several_pages_the_first_is_taken(tmp_path, extension
         save_all=True,
         append_images=others,
         duration=100,
-        **({"lossless": True} if extension == "webp" else {}),
+        lossless=True,
     )
     with Image.open(path) as picture:
         assert getattr(picture, "n_frames", 1) == 3

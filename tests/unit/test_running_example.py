@@ -1,5 +1,7 @@
 """The example that goes through the whole book."""
 
+# pyright: reportArgumentType=false, reportOptionalMemberAccess=false
+
 import re
 
 import pytest

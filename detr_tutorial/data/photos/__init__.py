@@ -102,8 +102,7 @@ def _read(path: Path) -> Image.Image:
     if not os.path.isfile(path):
         raise ValueError(f"{path}: not a file but a {'folder' if os.path.isdir(path) else 'device'}")
     try:
-        size = os.path.getsize(path)
-        if size == 0:
+        if os.path.getsize(path) == 0:
             raise ValueError("the file is empty")
         Image.init()
         with warnings.catch_warnings():
@@ -117,7 +116,8 @@ def _read(path: Path) -> Image.Image:
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         raise ValueError(f"{path}: more than {Image.MAX_IMAGE_PIXELS:,} pixels, shrink it first") from None
     except Exception as error:  # Pillow's decoders raise many kinds: OSError, SyntaxError, struct.error, ...
-        raise ValueError(f"{path}: not a readable picture ({error})") from error
+        reason = " ".join(str(error).split())
+        raise ValueError(f"{path}: not a readable picture ({reason})") from error
 
 
 def _to_rgb(picture: Image.Image) -> Image.Image:
