@@ -14,7 +14,7 @@ NOTEBOOKS = {path.name for path in (ROOT / "notebooks").glob("*.ipynb")}
 # The module that each chapter teaches.
 TEACHES = {
     "02_images_boxes_padding": ["padding", "boxes"],
-    "03_backbone": ["backbone"],
+    "03_backbone": ["backbone", "padding"],
     "04_position_encoding": ["position"],
     "05_detr": ["detr"],
     "08_feature_flattening": ["features"],
@@ -27,11 +27,19 @@ TAUGHT = sorted({module for modules in TEACHES.values() for module in modules})
 NOTEBOOK = re.compile(r"notebooks/(\d\d_\w+)\.ipynb")
 
 
+def is_record(node: ast.stmt) -> bool:
+    return isinstance(node, ast.ClassDef) and any(ast.unparse(base) == "NamedTuple" for base in node.bases)
+
+
 def public_definitions(module: str) -> list[tuple[str, str]]:
-    """Return (name, docstring) of what a module makes public: its functions and classes."""
+    """Return (name, docstring) of what a module makes public: its functions and classes.
+
+    A record of plain fields is taught with its module: the docstring of the module counts as part of its own.
+    """
     tree = ast.parse((PACKAGE / f"{module}.py").read_text(encoding="utf-8"))
+    about_module = ast.get_docstring(tree) or ""
     return [
-        (node.name, ast.get_docstring(node) or "")
+        (node.name, (ast.get_docstring(node) or "") + (about_module if is_record(node) else ""))
         for node in tree.body
         if isinstance(node, ast.FunctionDef | ast.ClassDef) and not node.name.startswith("_")
     ]
