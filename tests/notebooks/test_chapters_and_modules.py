@@ -19,7 +19,7 @@ TEACHES = {
     "05_detr": ["detr"],
     "08_feature_flattening": ["features"],
     "09_level_embeddings": ["features"],
-    "10_reference_points": ["reference_points"],
+    "10_reference_points": ["reference_points", "padding"],
     "11_sampling_offsets": ["deformable_attention", "reference_points"],
     "12_grid_sample_attention": ["deformable_attention"],
 }

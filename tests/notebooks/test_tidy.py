@@ -23,7 +23,10 @@ def noisy_notebook() -> NotebookNode:
         nb.new_markdown_cell("# T", id="ch10-title"),
         nb.new_code_cell("x", outputs=stream, execution_count=5, id="1a2b3c4d"),
         nb.new_code_cell(
-            "y", outputs=[widget], execution_count=7, metadata={"execution": {"t": 1}, "tags": ["t"]}
+            "y",
+            outputs=[widget],
+            execution_count=7,
+            metadata={"execution": {"shell.execute_reply": "1"}, "tags": ["t"]},
         ),
         nb.new_code_cell("", execution_count=None),
     ]
