@@ -6,6 +6,7 @@ gives the same wrong numbers on every input, and for the smallest input on which
 answer gets the same message every time.
 """
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ from hypothesis.errors import HypothesisException
 from matplotlib.figure import Figure
 from torch import Tensor
 
+Number = int | float  # the tests check types exactly as they are written
 Inputs = Mapping[str, Any]  # the arguments in order; their names appear in messages
 
 
@@ -151,11 +153,13 @@ class Check:
         answer, target = _run(your_function, inputs), self.reference(**_copy(inputs))
         start = f"{self.name}: not right yet." + (f" It looks as if {sentence}." if sentence else "")
         if isinstance(answer, Exception):
-            shapes = ", ".join(f"{name} {_shape(value)}" for name, value in inputs.items())
+            shapes = ", ".join(f"{name} {_shape(value) or _digits(value)}" for name, value in inputs.items())
             reason = (str(answer).strip().splitlines() or ["no message"])[0]
             return f"{start} Your function raised {type(answer).__name__}: {reason} (inputs: {shapes})"
         lines = [start, "  smallest input that shows it:"]
-        lines += [f"    {name} {_shape(value)} = {_digits(value)}" for name, value in inputs.items()]
+        lines += [
+            f"    {f'{name} {_shape(value)}'.strip()} = {_digits(value)}" for name, value in inputs.items()
+        ]
         difference = _difference(answer, target, self.tolerance, self.letters)
         lines += [f"  {difference}" if difference else "  on another call the same input was right"]
         if _same_layout(answer, target):
@@ -172,13 +176,14 @@ class Check:
         return CheckResult(False, f"{self.name}: not written yet.")
 
 
-def tensors(*shape: int, low: float = -2.0, high: float = 2.0, denominator: int = 4) -> st.SearchStrategy:
-    """Draw tensors of multiples of 1 / denominator in [low, high]: short to print, shrinking to 0."""
-    count = 1
-    for size in shape:
-        count *= size
-    whole = st.integers(round(low * denominator), round(high * denominator))
-    return st.lists(whole, min_size=count, max_size=count).map(
+def tensors(
+    *shape: int, low: Number = -2.0, high: Number = 2.0, denominator: int = 4, simplest: Number = 0.0
+) -> st.SearchStrategy:
+    """Draw tensors of multiples of 1 / denominator in [low, high]; smallest inputs are near `simplest`."""
+    whole = range(round(low * denominator), round(high * denominator) + 1)
+    simplest_first = sorted(whole, key=lambda number: (abs(number - simplest * denominator), -number))
+    count = math.prod(shape)
+    return st.lists(st.sampled_from(simplest_first), min_size=count, max_size=count).map(
         lambda numbers: torch.tensor(numbers, dtype=torch.float32).reshape(shape) / denominator
     )
 
@@ -285,4 +290,4 @@ def _digits(value: Any, most: int = 16) -> str:
         if len(flat) > most:
             return "[" + ", ".join(map(_digits, flat[:most])) + ", ...]"
         return _digits(value.detach().squeeze().tolist())
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+    return f"{round(value, 6) + 0.0:.4g}" if isinstance(value, float) else str(value)
