@@ -8,14 +8,24 @@ Each chapter that has exercises has a module here; `_check` holds what they shar
 
 from detr_tutorial.checks._check import Check, CheckResult
 from detr_tutorial.checks.chapter_10 import decoder_reference_points, encoder_reference_points, pixel_centers
+from detr_tutorial.checks.chapter_11 import (
+    box_sampling_locations,
+    joint_softmax,
+    sampling_locations,
+    star_offsets,
+)
 from detr_tutorial.checks.chapter_12 import bilinear_sample, ms_deform_attn
 
 __all__ = [
     "Check",
     "CheckResult",
     "bilinear_sample",
+    "box_sampling_locations",
     "decoder_reference_points",
     "encoder_reference_points",
+    "joint_softmax",
     "ms_deform_attn",
     "pixel_centers",
+    "sampling_locations",
+    "star_offsets",
 ]
