@@ -58,7 +58,7 @@ serve: $(READY)
 	@$(PY) tools/serve.py $(SITE)
 
 lab: $(READY)
-	@$(PY) -m jupyter lab --notebook-dir=.
+	@$(PY) -m jupyter lab --notebook-dir=. $(if $(filter 0,$(shell id -u)),--allow-root)
 
 notebooks: $(READY)
 	@$(PY) tools/run_notebooks.py $(ONLY)

@@ -34,7 +34,7 @@ def noisy_notebook() -> NotebookNode:
         cells=cells,
         metadata={
             "widgets": {"state": {}},
-            "kernelspec": {"name": "other"},
+            "kernelspec": {"name": "other", "display_name": "Other"},
             "language_info": {"version": "3"},
         },
     )
