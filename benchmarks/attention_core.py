@@ -121,7 +121,7 @@ def compare(case: str, contestants: dict[str, Call], inputs: dict[str, Tensor], 
     """One row for every contestant."""
     tensors = [tensor.clone().requires_grad_() for tensor in inputs.values()]
     plain = list(inputs.values())
-    rows = {name: {"case": case, "contestant": name} for name in contestants}
+    rows: dict[str, dict[str, Any]] = {name: {"case": case, "contestant": name} for name in contestants}
     forward: dict[str, list[float]] = {name: [] for name in contestants}
     both: dict[str, list[float]] = {name: [] for name in contestants}
     direction = torch.randn_like(contestants["transformers"](*plain))
@@ -200,13 +200,13 @@ def verdicts(rows: list[dict]) -> list[dict]:
             if bar is not None:
                 met = value >= bar if at_least else value <= bar
                 found.append({"case": case, "what": what, "value": value, "bar": bar, "met": met})
-        found.append({"case": case, "what": "gradients finite", "value": row["gradients_finite"], "bar": True,
-                      "met": row["gradients_finite"]})  # fmt: skip
+        finite = row["gradients_finite"]
+        found.append({"case": case, "what": "gradients finite", "value": finite, "bar": True, "met": finite})
     return found
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--json", type=Path, default=Path("_build/benchmarks/attention_core.json"))
     parser.add_argument("--quick", action="store_true", help="one repeat of everything")
     options = parser.parse_args()
@@ -232,9 +232,8 @@ def main() -> None:
     print()
     for verdict in found:
         mark = "met" if verdict["met"] else "MISSED"
-        print(
-            f"{verdict['case']:<18} {verdict['what']:<34} {verdict['value']:<8.2g} bar {verdict['bar']:<6g} {mark}"
-        )
+        value, bar = format(verdict["value"], "<8.2g"), format(verdict["bar"], "<6g")
+        print(f"{verdict['case']:<18} {verdict['what']:<34} {value} bar {bar} {mark}")
     options.json.parent.mkdir(parents=True, exist_ok=True)
     machine = {
         "python": platform.python_version(),
