@@ -141,7 +141,7 @@ def _points(*shape: int) -> st.SearchStrategy:
 
 
 @st.composite
-def _map_and_point(draw: st.DrawFn) -> dict:
+def _map_and_point(draw: Callable) -> dict:
     height, width, channels = (draw(st.integers(1, most)) for most in (5, 6, 3))
     return {"level_map": draw(tensors(height, width, channels)), "point": draw(_points())}
 
@@ -296,7 +296,7 @@ ATTENTION_MISTAKES: tuple[tuple[str, Attention], ...] = (
 
 
 @st.composite
-def _attention_inputs(draw: st.DrawFn) -> dict:
+def _attention_inputs(draw: Callable) -> dict:
     """All sizes free and small; the weights of a head sum to 1 over its levels and points.
 
     Only the sizes and a seed are drawn, so that the search for the smallest input is quick.

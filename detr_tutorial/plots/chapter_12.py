@@ -1,14 +1,19 @@
 """The figures of notebooks/12_grid_sample_attention.ipynb: four neighbors, lost mass, the sparse matrix."""
 
+import io
 from collections.abc import Sequence
 from itertools import pairwise
+from typing import Any
 
+import matplotlib
 import numpy as np
 import torch
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
+from PIL import Image
 from torch import Tensor
 
 from detr_tutorial.plots._style import (
@@ -17,6 +22,7 @@ from detr_tutorial.plots._style import (
     LEVEL_COLORS,
     RIGHT_COLOR,
     WRONG_COLOR,
+    BookFigure,
     draw_cells,
     draw_points,
     draw_reference_point,
@@ -26,8 +32,27 @@ from detr_tutorial.plots._style import (
 
 SpatialShapes = Sequence[tuple[int, int]]
 MUTED = "#666666"
-_CORNER_TINTS = ("#0072B2", "#56B4E9", "#E69F00", "#D55E00")  # top left, top right, bottom left, bottom right
+_TINTS = ("#56B4E9", "#F0E442", "#D55E00", "#999999")  # no level has one of these
 _HALO = {"boxstyle": "round,pad=0.15", "facecolor": "white", "edgecolor": "none", "alpha": 0.9}
+
+
+class _PaletteFigure(BookFigure):
+    """A figure of few colors, saved with a palette: less than half the size of full color."""
+
+    def image(self, dpi: int = 200) -> bytes:
+        picture = Image.open(io.BytesIO(super().image(dpi))).convert("RGB")
+        buffer = io.BytesIO()
+        picture.quantize(256, dither=Image.Dither.NONE).save(buffer, format="png", optimize=True)
+        return buffer.getvalue()
+
+
+def _drawing(
+    width: float, height: float, rows: int = 1, columns: int = 1, **subplots: Any
+) -> tuple[Figure, np.ndarray]:
+    """Make a figure without photographs, and its axes (rows, columns)."""
+    figure = _PaletteFigure(figsize=(width, height), layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure, figure.subplots(rows, columns, squeeze=False, **subplots)
 
 
 def _neighbors(pixel: tuple[float, float]) -> list[tuple[int, int, float]]:
@@ -41,10 +66,10 @@ def _neighbors(pixel: tuple[float, float]) -> list[tuple[int, int, float]]:
     ]
 
 
-def _value_text(axes: Axes, values: Tensor, *, color: str = MUTED, fontsize: float = 10) -> None:
+def _value_text(axes: Axes, values: Tensor) -> None:
     for row, line in enumerate(values.tolist()):
         for column, value in enumerate(line):
-            axes.text(column, row, f"{value:g}", ha="center", va="center", color=color, fontsize=fontsize)
+            axes.text(column, row, f"{value:g}", ha="center", va="center", color=MUTED, fontsize=9)
 
 
 @styled
@@ -55,7 +80,7 @@ def four_neighbors(level_map: Tensor, pixel: tuple[float, float]) -> Figure:
         level_map: (H, W), one channel.
         pixel: the point (x, y) in pixel coordinates; its four neighbors must lie on the map.
     """
-    figure, grid = new_figure(7.2, 3.0, columns=2, width_ratios=(1.35, 1))
+    figure, grid = _drawing(7.2, 3.0, columns=2, width_ratios=(1.35, 1))
     axes, table = grid[0]
     height, width = level_map.shape
     draw_cells(axes, (height, width), margin=0.1)
@@ -69,7 +94,7 @@ def four_neighbors(level_map: Tensor, pixel: tuple[float, float]) -> Figure:
             right, down = (0.29 * np.sign(column - x), 0.31 * np.sign(row - y)) if near else (0, 0)
             value = f"{level_map[row, column]:g}"
             axes.text(column + right, row + down, value, ha="center", va="center", zorder=5, **bold)
-    for (row, column, _), tint in zip(neighbors, _CORNER_TINTS, strict=True):
+    for (row, column, _), tint in zip(neighbors, _TINTS, strict=True):
         left, top = max(x - 0.5, column - 0.5), max(y - 0.5, row - 0.5)
         right, bottom = min(x + 0.5, column + 0.5), min(y + 0.5, row + 0.5)
         axes.add_patch(
@@ -87,7 +112,7 @@ def four_neighbors(level_map: Tensor, pixel: tuple[float, float]) -> Figure:
     for x_text, name in ((2.0, "value"), (5.4, "area"), (9.3, "product")):
         table.text(x_text, 0, name, ha="right" if name != "value" else "center", va="center", color=MUTED)
     total = 0.0
-    for line, ((row, column, weight), tint) in enumerate(zip(neighbors, _CORNER_TINTS, strict=True), start=1):
+    for line, ((row, column, weight), tint) in enumerate(zip(neighbors, _TINTS, strict=True), start=1):
         value = float(level_map[row, column])
         total += value * weight
         table.add_patch(Rectangle((0.1, line - 0.3), 0.6, 0.6, facecolor=tint, alpha=0.55))
@@ -112,9 +137,11 @@ def kept_mass(mass: Tensor, extent: tuple[float, float, float, float], size: tup
         extent: left, right, bottom, top of that grid, in pixel coordinates.
         size: (height, width) of the map, in cells.
     """
-    figure, grid = new_figure(6.0, 3.5)
+    figure, grid = _drawing(6.0, 3.5)
     axes = grid[0, 0]
-    image = axes.imshow(mass, cmap="Blues", vmin=0, vmax=1.25, extent=extent, interpolation="bilinear")
+    image = axes.imshow(
+        mass.numpy(), cmap=matplotlib.colormaps["Blues"].resampled(25), vmin=0, vmax=1.25, extent=extent
+    )
     draw_cells(axes, size, color="white", margin=0)
     columns = np.linspace(extent[0], extent[1], mass.shape[1])
     rows = np.linspace(extent[3], extent[2], mass.shape[0])
@@ -171,7 +198,7 @@ def four_reads(
         reference: the query's reference point, normalized.
     """
     sizes = [tuple(level_map.shape) for level_map in maps]
-    figure, grid = new_figure(7.2, 3.1, columns=len(maps) + 1, width_ratios=[1.55, 0.9, 1.35])
+    figure, grid = _drawing(7.2, 2.8, columns=len(maps) + 1, width_ratios=[1.55, 0.9, 1.35])
     for level, (axes, level_map, points) in enumerate(zip(grid[0], maps, pixels, strict=False)):
         height, width = sizes[level]
         draw_cells(axes, (height, width), color=LEVEL_COLORS[level], numbers=False, margin=0.3)
@@ -236,9 +263,13 @@ def mass_at_start(
     figure, grid = new_figure(7.2, 2.9, columns=2, width_ratios=(1.15, 1), image_format="jpeg")
     axes, bars = grid[0]
     axes.imshow(
-        image.mean(0), cmap="gray", vmin=-0.6, vmax=1.5, extent=(-0.5, size[1] - 0.5, size[0] - 0.5, -0.5)
+        image.mean(0).numpy(),
+        cmap="gray",
+        vmin=-0.6,
+        vmax=1.5,
+        extent=(-0.5, size[1] - 0.5, size[0] - 0.5, -0.5),
     )
-    drawn = axes.imshow(mass, cmap="viridis", vmin=0.3, vmax=1, alpha=0.72)
+    drawn = axes.imshow(mass.numpy(), cmap="viridis", vmin=0.3, vmax=1, alpha=0.72)
     axes.set_xlim(-0.5, mass.shape[1] - 0.5)
     axes.set_ylim(mass.shape[0] - 0.5, -0.5)
     axes.set_xticks([])
@@ -274,10 +305,10 @@ def small_matrix(matrix: Tensor, values: Tensor, outputs: Tensor, spatial_shapes
         spatial_shapes: (height, width) of each level.
     """
     queries, tokens = matrix.shape
-    figure, grid = new_figure(7.2, 3.3, columns=3, width_ratios=(tokens, 2.4, 2.4))
+    figure, grid = _drawing(7.2, 3.3, columns=3, width_ratios=(tokens, 2.4, 2.4))
     axes, column, result = grid[0]
     shown = np.ma.masked_equal(matrix.detach().numpy(), 0)
-    axes.imshow(shown, cmap="Blues", vmin=-0.12, vmax=0.5, aspect="auto")
+    axes.imshow(shown, cmap="Blues", vmin=-0.1, vmax=0.4, aspect="auto")
     axes.set_xticks(np.arange(tokens + 1) - 0.5, minor=True)
     axes.set_yticks(np.arange(queries + 1) - 0.5, minor=True)
     axes.grid(which="minor", color="#E2E2E2", linewidth=0.7)
@@ -315,9 +346,9 @@ def big_matrix(matrix: Tensor, spatial_shapes: SpatialShapes) -> Figure:
         matrix: (S, S) the weight of every token (column) in every query (row).
         spatial_shapes: (height, width) of each level.
     """
-    figure, grid = new_figure(7.2, 4.1, columns=2, width_ratios=(1.08, 1))
+    figure, grid = _drawing(7.2, 4.1, columns=2, width_ratios=(1.08, 1))
     edges = _level_edges(spatial_shapes)
-    filled = (matrix != 0).float()
+    filled = (matrix > 1e-6).float()  # less is rounding
     start = edges[1]
     panels = (
         (filled, 0, "all queries, all tokens"),
@@ -329,7 +360,7 @@ def big_matrix(matrix: Tensor, spatial_shapes: SpatialShapes) -> Figure:
         padded = torch.nn.functional.pad(part, (0, -size % blocks, 0, -size % blocks))
         dots = torch.nn.functional.max_pool2d(padded[None], blocks)[0]
         axes.imshow(
-            dots,
+            dots.numpy(),
             cmap=ListedColormap(["white", RIGHT_COLOR]),
             extent=(0, dots.shape[1] * blocks, dots.shape[0] * blocks, 0),
             interpolation="nearest",
@@ -355,70 +386,39 @@ def big_matrix(matrix: Tensor, spatial_shapes: SpatialShapes) -> Figure:
 
 
 @styled
-def zero_border(size: tuple[int, int], points: Tensor) -> Figure:
-    """A map with a border of zeros, its cells numbered; points outside move onto the border.
+def hats(width: int, points: Sequence[float]) -> Figure:
+    """One row of cells, the hat of each, and for each point the two cells it looks at.
 
     Args:
-        size: (height, width) of the map without the border, in cells.
-        points: (N, 2) as (x, y), in pixel coordinates of the map without the border.
+        width: number of cells.
+        points: x of each point, in pixel coordinates; four of them fill the figure.
     """
-    height, width = size
-    figure, grid = new_figure(7.2, 3.6)
-    axes = grid[0, 0]
-    for row in range(-1, height + 1):
-        for column in range(-1, width + 1):
-            inside = 0 <= row < height and 0 <= column < width
-            axes.add_patch(
-                Rectangle(
-                    (column - 0.5, row - 0.5),
-                    1,
-                    1,
-                    facecolor=LEVEL_COLORS[0] if inside else "#F4F4F4",
-                    alpha=0.16 if inside else 1,
-                    edgecolor="none",
-                    zorder=0,
-                )
-            )
-            number = (row + 1) * (width + 2) + column + 1
-            axes.text(
-                column - 0.4,
-                row - 0.4,
-                str(number),
-                ha="left",
-                va="top",
-                fontsize=8,
-                color=INK if inside else MUTED,
-            )
-            if not inside:
-                axes.text(column, row + 0.05, "0", ha="center", va="center", fontsize=11, color="#AAAAAA")
-    axes.vlines(np.arange(-1, width + 2) - 0.5, -1.5, height + 0.5, color=GRID_COLOR, linewidth=1, zorder=1)
-    axes.hlines(np.arange(-1, height + 2) - 0.5, -1.5, width + 0.5, color=GRID_COLOR, linewidth=1, zorder=1)
-    axes.add_patch(
-        Rectangle((-0.5, -0.5), width, height, fill=False, edgecolor=LEVEL_COLORS[0], linewidth=2.2)
-    )
-    for x, y in points.tolist():
-        new_x, new_y = min(max(x, -1), width), min(max(y, -1), height)
-        if (new_x, new_y) != (x, y):
-            axes.annotate(
-                "",
-                (new_x, new_y),
-                (x, y),
-                arrowprops={"arrowstyle": "->", "color": WRONG_COLOR, "linewidth": 1.6},
-                zorder=5,
-            )
-            axes.plot(
-                [x], [y], marker="o", markersize=7, markerfacecolor="white", color=WRONG_COLOR, zorder=6
-            )
-        square = Rectangle(
-            (new_x - 0.5, new_y - 0.5), 1, 1, fill=False, edgecolor=INK, linewidth=1, alpha=0.55
-        )
-        axes.add_patch(square)
-        axes.plot([new_x], [new_y], marker="o", markersize=7, color=INK, markeredgecolor="white", zorder=7)
-    everything = torch.cat([points, torch.tensor([[-1.6, -1.6], [width + 0.6, height + 0.6]])])
-    axes.set_xlim(float(everything[:, 0].min()) - 0.3, float(everything[:, 0].max()) + 0.3)
-    axes.set_ylim(float(everything[:, 1].max()) + 0.3, float(everything[:, 1].min()) - 0.3)
-    axes.set_aspect("equal")
-    axes.axis("off")
+    figure, grid = _drawing(7.2, 3.1, rows=2, columns=2, sharex=True, sharey=True)
+    for axes, x in zip(grid.flat, points, strict=True):
+        near = min(max(int(np.floor(x)), 0), width - 2)
+        shares = []
+        for column in range(width):
+            chosen = column in (near, near + 1)
+            color = _TINTS[2 * (column - near)] if chosen else "white"
+            cell = Rectangle((column - 0.5, -0.42), 1, 0.42, facecolor=color, edgecolor=MUTED, zorder=2)
+            cell.set_alpha(0.6 if chosen else 1)
+            axes.add_patch(cell)
+            axes.text(column, -0.22, str(column), ha="center", va="center", fontsize=9, zorder=3)
+            if chosen:
+                share = max(0.0, 1 - abs(x - column))
+                shares.append(f"column {column}: {share:.2f}".rstrip("0").rstrip("."))
+                axes.plot([column - 1, column, column + 1], [0, 1, 0], color=color, linewidth=2.2, zorder=3)
+                if share:
+                    axes.plot(
+                        [x], [share], marker="o", markersize=7, color=color, markeredgecolor=INK, zorder=6
+                    )
+        axes.plot([-2, width + 2], [0, 0], color=GRID_COLOR, linewidth=1, zorder=1)
+        axes.vlines(x, 0, 1.06, color=INK, linewidth=1, linestyle=(0, (3, 2)), zorder=4)
+        axes.plot([x], [0], marker="o", markersize=7, color=INK, markeredgecolor="white", zorder=6)
+        axes.set_title(f"x = {x:g}   " + "   ".join(shares), fontsize=10)
+        axes.set(xlim=(-1.4, width + 2.0), ylim=(-0.46, 1.1), xticks=[], yticks=[0, 1])
+        axes.spines[:].set_visible(False)
+        axes.tick_params(length=0)
     return figure
 
 
@@ -432,7 +432,7 @@ def two_limits(size: tuple[int, int], attention: Tensor, query: tuple[int, int],
         query: (row, column) of the cell whose nine neighbors are read.
         moved: (9, 2) as (x, y): how far each point of the 3 x 3 grid is moved, in cells.
     """
-    figure, grid = new_figure(7.2, 2.5, columns=3)
+    figure, grid = _drawing(7.2, 2.5, columns=3)
     height, width = size
     row, column = query
     for axes in grid[0]:
@@ -462,11 +462,11 @@ def two_limits(size: tuple[int, int], attention: Tensor, query: tuple[int, int],
 @styled
 def your_reading(level_map: Tensor, pixel: tuple[float, float], yours: float, target: float) -> Figure:
     """A wrong reading against the right one: the map, the point, and the two numbers (first channel)."""
-    figure, grid = new_figure(4.6, 2.9)
+    figure, grid = _drawing(4.6, 2.9)
     axes = grid[0, 0]
     height, width = level_map.shape
     draw_cells(axes, (height, width), margin=0.7)
-    _value_text(axes, level_map.detach(), fontsize=9)
+    _value_text(axes, level_map.detach())
     x, y = pixel
     axes.add_patch(Rectangle((x - 0.5, y - 0.5), 1, 1, facecolor=LEVEL_COLORS[0], alpha=0.2, edgecolor=INK))
     axes.plot([x], [y], marker="o", markersize=6, color=INK, markeredgecolor="white")
@@ -481,7 +481,7 @@ def your_reading(level_map: Tensor, pixel: tuple[float, float], yours: float, ta
 @styled
 def your_output(yours: Tensor, target: Tensor) -> Figure:
     """A wrong output against the right one, (queries, channels), and where they differ."""
-    figure, grid = new_figure(7.2, 2.6, columns=3)
+    figure, grid = _drawing(7.2, 2.6, columns=3)
     limit = float(target.abs().max()) or 1.0
     difference = (yours - target).abs()
     panels = (
@@ -490,7 +490,7 @@ def your_output(yours: Tensor, target: Tensor) -> Figure:
         ("difference", difference, "Reds", 0),
     )
     for axes, (name, numbers, colors, low) in zip(grid[0], panels, strict=True):
-        axes.imshow(numbers.detach(), cmap=colors, vmin=low, vmax=limit, aspect="auto")
+        axes.imshow(numbers.detach().numpy(), cmap=colors, vmin=low, vmax=limit, aspect="auto")
         axes.set_title(name)
         axes.set_xlabel("channel")
         axes.tick_params(length=0)
