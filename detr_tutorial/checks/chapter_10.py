@@ -165,8 +165,8 @@ def _coarsest_level_first(spatial_shapes: SpatialShapes, valid_ratios: Tensor) -
 ENCODER_MISTAKES = (
     *((sentence, _with_centers(centers)) for sentence, centers in PIXEL_CENTER_MISTAKES),
     (
-        "you did not divide by the valid ratio of the token's own level: its center is still a fraction of the "
-        "padded map, not of the picture",
+        "you did not divide by the valid ratio of the token's own level: its center is still a fraction of "
+        "the padded map, not of the picture",
         _without_division,
     ),
     (
@@ -276,8 +276,8 @@ DECODER_MISTAKES = (
         _decoder_variant(squash=lambda logits: logits),
     ),
     (
-        "you did not multiply by the valid ratios: the point is a fraction of the picture, but it is read from "
-        "padded maps",
+        "you did not multiply by the valid ratios: the point is a fraction of the picture, but it is read "
+        "from padded maps",
         _decoder_variant(
             place=lambda point, ratios: point.expand(*ratios.shape[:1], -1, ratios.shape[2], -1)
         ),

@@ -158,13 +158,17 @@ def one_point_every_level(spatial_shapes: SpatialShapes, token: int) -> Figure:
 
 
 def _draw_canvas(
-    axes: Axes, image: Tensor, canvas: tuple[int, int], corner: tuple[int, int] = (0, 0)
+    axes: Axes,
+    image: Tensor,
+    canvas: tuple[int, int],
+    corner: tuple[int, int] = (0, 0),
+    hatch: str = "//",
 ) -> None:
     """A photograph on its padded canvas (height, width), its top left pixel at corner (x, y)."""
     height, width = canvas
     padding = Rectangle((-0.5, -0.5), width, height, facecolor=PADDING_COLOR, zorder=-1)
     axes.add_patch(padding)
-    padding.set(hatch="////", edgecolor="#B4B4B4", linewidth=0)
+    padding.set(hatch=hatch, edgecolor="#C0C0C0", linewidth=0)
     draw_picture(axes, image)
     left, top = corner
     axes.images[-1].set_extent(
@@ -192,8 +196,10 @@ def fractions_of_what(
     """
     height, width = canvas
     shape = height / width
-    each = 7.2 / len(panels)
-    figure, grid = new_figure(7.2, each * shape + 0.45, columns=len(panels), image_format="jpeg")
+    each = 3.2  # inches
+    figure, grid = new_figure(
+        each * len(panels), each * shape + 0.3, columns=len(panels), image_format="jpeg"
+    )
     left, top = corner
     for axes, (title, points) in zip(grid[0], panels, strict=True):
         _draw_canvas(axes, image, canvas, corner)
@@ -220,14 +226,14 @@ def fractions_of_what(
 def rounding_of_levels(
     canvas: int, valid: int, strides: Sequence[int], points: Sequence[tuple[int, int, Tensor, Tensor]]
 ) -> Figure:
-    """The levels of one row of pixels as strips, and where a token looks on each, with and without the ratios.
+    """The levels of one row of pixels as strips, and where a token looks on each, with and without ratios.
 
     Args:
         canvas: width of the padded row, in pixels.
         valid: width of the picture, in pixels.
         strides: pixels in a cell, for every level.
-        points: for every panel the token's level and column, and its x on every level in pixels of the canvas,
-            (L,) without and (L,) with the valid ratios.
+        points: for every panel the token's level and column, and its x on every level, in pixels
+            of the canvas: (L,) without and (L,) with the valid ratios.
     """
     figure, grid = new_figure(7.2, 2.55 * len(points) + 0.3, rows=len(points))
     for axes, (own, column, without, with_ratios) in zip(grid[:, 0], points, strict=True):
@@ -307,22 +313,22 @@ def point_on_photograph(
     """
     height, width = canvas
     num_levels = len(spatial_shapes)
-    figure, grid = new_figure(7.2, 2 * 3.6 * height / width + 0.7, rows=2, columns=2, image_format="jpeg")
+    figure, grid = new_figure(5.6, 5.6 * height / width + 0.65, rows=2, columns=2, image_format="jpeg")
     first = 0
     for level, (axes, (rows, columns)) in enumerate(zip(grid.flat, spatial_shapes, strict=True)):
-        _draw_canvas(axes, image, canvas)
+        _draw_canvas(axes, image, canvas, hatch="")
         cell_x, cell_y = width / columns, height / rows
         lines = {"color": "white", "linewidth": 0.5 + 0.25 * level, "alpha": 0.75}
         axes.vlines(torch.arange(columns + 1) * cell_x - 0.5, -0.5, height - 0.5, **lines)
         axes.hlines(torch.arange(rows + 1) * cell_y - 0.5, -0.5, width - 0.5, **lines)
         x, y = reference_points[token, level].tolist()
-        draw_reference_point(axes, x * width - 0.5, y * height - 0.5, size=15)
+        draw_reference_point(axes, x * width - 0.5, y * height - 0.5)
         own = first <= token < first + rows * columns
         if own:
             row, column = divmod(token - first, columns)
             cell = Rectangle((column * cell_x - 0.5, row * cell_y - 0.5), cell_x, cell_y, fill=False)
             axes.add_patch(cell)
-            cell.set(edgecolor="#F0E442", linewidth=2.2, zorder=4)
+            cell.set(edgecolor="#F0E442", linewidth=2.6, zorder=4)
         first += rows * columns
         axes.set_title(f"level {level}: {rows} x {columns}" + (" (the token's own)" if own else ""))
     assert num_levels == grid.size
