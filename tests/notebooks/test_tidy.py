@@ -35,7 +35,7 @@ def noisy_notebook() -> NotebookNode:
         metadata={
             "widgets": {"state": {}},
             "kernelspec": {"name": "other", "display_name": "Other"},
-            "language_info": {"version": "3"},
+            "language_info": {"name": "python", "version": "3"},
         },
     )
 

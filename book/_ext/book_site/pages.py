@@ -8,6 +8,7 @@ from sphinx.application import Sphinx
 
 from .images import size_images
 from .measure import cost_of
+from .syntax import without_plain_spans
 
 NUMBER = re.compile(r"(?:.*/)?(\d\d)_[^/]*$")
 MATH_STYLE = "katex/katex.css"
@@ -86,7 +87,7 @@ def page_context(app: Sphinx, pagename: str, templatename: str, context: dict, d
         return
     body = context.get("body", "")
     if pagename in app.env.found_docs:
-        context["body"] = body = size_images(app, plain_roles(body))
+        context["body"] = body = size_images(app, without_plain_spans(plain_roles(body)))
         context["chapter_number"] = chapter_number(pagename)
         # most chapters say their number in the title themselves
         context["title_has_number"] = title_of(app, pagename) != plain(app.env.titles[pagename].astext())
