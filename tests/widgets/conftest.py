@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
@@ -13,10 +14,11 @@ from tools.browser import find_browser, launch_options
 PAGE = """<!doctype html>
 <html lang="en"{theme}><head><meta charset="utf-8"><title>Explorer</title>
 <meta name="viewport" content="width=device-width, initial-scale=1">
-<style>body {{ margin: 0; font-family: sans-serif; background: {ground} }}</style></head>
-<body><main style="max-width: 760px; margin: auto; padding: 8px"><h1>Explorer</h1>
-{widgets}
-<p id="after">What follows.</p><div style="height: 2000px"></div></main></body></html>
+<style>body {{ margin: 0; font-family: sans-serif; background: {ground} }}</style>
+<style>{style}</style></head>
+<body><main style="max-width: 912px; margin: auto; padding: 8px"><div class="page"><h1>Explorer</h1>
+<div class="cell"><div class="cell_output"><div class="output text_html">{widgets}</div></div></div>
+<p id="after">What follows.</p><div style="height: 2000px"></div></div></main></body></html>
 """
 
 
@@ -59,14 +61,20 @@ def open_page(browser: Browser, tmp_path: Path) -> Iterator[OpenPage]:
     contexts = []
 
     def start(
-        *widgets: str, width: int = 800, theme: str | None = "light", scripts: bool = True, **context
+        *widgets: str,
+        width: int = 800,
+        theme: str | None = "light",
+        scripts: bool = True,
+        style: str = "",
+        **context: Any,
     ) -> Page:
         file = tmp_path / "page.html"
         attribute = f' data-theme="{theme}"' if theme else ""
         dark = theme == "dark" or (theme is None and context.get("color_scheme") == "dark")
         ground = "#121212" if dark else "#ffffff"
         file.write_text(
-            PAGE.format(theme=attribute, ground=ground, widgets="\n".join(widgets)), encoding="utf-8"
+            PAGE.format(theme=attribute, ground=ground, style=style, widgets="\n".join(widgets)),
+            encoding="utf-8",
         )
         contexts.append(
             browser.new_context(

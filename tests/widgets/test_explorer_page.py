@@ -14,7 +14,9 @@ from detr_tutorial.widgets import SamplingPointsExplorer
 from tests.widgets.scenes import SHAPES
 from tests.widgets.test_explorer import torch_record
 
-AXE = Path(__file__).resolve().parents[2] / "js" / "node_modules" / "axe-core" / "axe.min.js"
+ROOT = Path(__file__).resolve().parents[2]
+STYLES = {"plain": "", "book": (ROOT / "book" / "_static" / "book.css").read_text(encoding="utf-8")}
+AXE = ROOT / "js" / "node_modules" / "axe-core" / "axe.min.js"
 LEVEL_1 = 37 * 40  # first token of level 1
 COLUMNS = 20  # of level 1
 
@@ -319,11 +321,12 @@ def test_the_wheel_over_the_widget_scrolls_the_page(open_page, html):
     page.wait_for_function("scrollY > 0")
 
 
-@pytest.mark.parametrize("width", [320, 360, 400, 440, 480, 560, 640, 680, 720, 800, 1200])
-def test_the_page_does_not_jump_when_the_widget_wakes_up(open_page, html, width):
+@pytest.mark.parametrize("style", STYLES)
+@pytest.mark.parametrize("width", [320, 360, 400, 450, 500, 560, 640, 700, 750, 790, 1200])
+def test_the_page_does_not_jump_when_the_widget_wakes_up(open_page, html, width, style):
     places = []
     for scripts in (False, True):
-        page = open_page(html, width=width, scripts=scripts)
+        page = open_page(html, width=width, scripts=scripts, style=STYLES[style])
         box = page.locator("#after").bounding_box()
         assert box
         places.append(box["y"])
@@ -331,9 +334,10 @@ def test_the_page_does_not_jump_when_the_widget_wakes_up(open_page, html, width)
     assert abs(awake - asleep) <= 2
 
 
+@pytest.mark.parametrize("style", STYLES)
 @pytest.mark.parametrize("width", [320, 360, 800])
-def test_nothing_is_wider_than_the_page(open_page, html, width):
-    page = open_page(html, width=width)
+def test_nothing_is_wider_than_the_page(open_page, html, width, style):
+    page = open_page(html, width=width, style=STYLES[style])
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     assert page.evaluate(
         """[...document.querySelectorAll('.spe-body *')]
@@ -359,7 +363,7 @@ def test_the_theme_of_the_page_comes_first_then_that_of_the_reader(open_page, ht
 
 @pytest.mark.parametrize(("theme", "width"), [("light", 800), ("dark", 800), ("light", 360), ("dark", 360)])
 def test_axe_finds_nothing(open_page, html, theme, width):
-    page = open_page(html, theme=theme, width=width)
+    page = open_page(html, theme=theme, width=width, style=STYLES["book"])
     page.add_script_tag(content=AXE.read_text(encoding="utf-8"))
     look = """async () => (await axe.run(".detr-widget")).violations
         .map((found) => [found.id, found.nodes.slice(0, 3).map((node) => node.html)])"""
@@ -421,3 +425,30 @@ def test_a_pointer_move_is_drawn_within_16_ms(open_page, html):
     median = float(np.median(times))
     print(f"\nredraw after a pointer move: median {median:.1f} ms, 95% {np.percentile(times, 95):.1f} ms")
     assert median <= 16
+
+
+@pytest.mark.parametrize("style", STYLES)
+@pytest.mark.parametrize("width", [360, 480, 560, 750, 900])
+def test_the_page_stays_in_place_while_the_reader_plays(open_page, html, width, style):
+    page = open_page(html, width=width, style=STYLES[style])
+    places = page.evaluate(
+        """() => {
+            const places = new Set();
+            const note = () => places.add(Math.round(document.querySelector("#after").offsetTop));
+            const press = (key) => document.querySelector(".spe-handle")
+                .dispatchEvent(new KeyboardEvent("keydown", { key, bubbles: true, cancelable: true }));
+            note();
+            for (let step = 0; step < 12; step += 1) { press("ArrowLeft"); press("ArrowUp"); note(); }
+            for (const point of document.querySelectorAll(".spe-photo .spe-point")) {
+                point.dispatchEvent(new MouseEvent("click", { bubbles: true }));
+                note();
+            }
+            const scale = document.querySelector("[data-bend=scale]");
+            scale.value = 3;
+            scale.dispatchEvent(new Event("input"));
+            note();
+            for (const chip of document.querySelectorAll(".spe-chip input")) { chip.click(); note(); }
+            return [...places];
+        }"""
+    )
+    assert len(places) == 1, places
