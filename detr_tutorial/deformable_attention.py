@@ -217,6 +217,7 @@ class MSDeformAttn(nn.Module):
         self.num_heads = require_int("num_heads", num_heads)
         self.num_points = require_int("num_points", num_points)
         require_divisible("d_model", d_model, "num_heads", num_heads)
+        self.head_dim = d_model // num_heads
         self.sampling_offsets = nn.Linear(d_model, num_heads * num_levels * num_points * 2)
         self.attention_weights = nn.Linear(d_model, num_heads * num_levels * num_points)
         self.value_proj = nn.Linear(d_model, d_model)
@@ -275,11 +276,8 @@ class MSDeformAttn(nn.Module):
         require_finite("query", query)
         require_finite("reference_points", reference_points)
 
-        value = self.value_proj(value_tokens)
         if mask is not None:
             require_tensor("mask", mask, f"{batch} {value_tokens.shape[1]}", kind="bool")
-            value = value.masked_fill(mask[..., None], 0.0)  # after the projection: its bias must not leak in
-        value = rearrange(value, "B S (M D) -> B S M D", M=self.num_heads)
 
         sizes = {"M": self.num_heads, "L": self.num_levels, "K": self.num_points}
         offsets = rearrange(self.sampling_offsets(query), "B Q (M L K xy) -> B Q M L K xy", **sizes, xy=2)
@@ -287,5 +285,40 @@ class MSDeformAttn(nn.Module):
         weights = rearrange(logits.softmax(-1), "B Q M (L K) -> B Q M L K", L=self.num_levels)
         locations = sampling_locations(reference_points, offsets, shapes)
 
-        output = self.output_proj(ms_deform_attn(value, shapes, locations, weights))
+        # Projecting and sampling are both linear, so their order is free: the cheaper one is taken (section 4.1).
+        cells_read = 4 * self.num_levels * self.num_points
+        project_first = value_tokens.shape[1] * self.d_model <= queries * self.num_heads * (
+            cells_read + self.head_dim
+        )
+        read = self._project_then_sample if project_first else self._sample_then_project
+        output = self.output_proj(read(value_tokens, mask, shapes, locations, weights))
         return output, SamplingRecord(locations, weights)
+
+    def _project_then_sample(
+        self, tokens: Tensor, mask: Tensor | None, shapes: SpatialShapes, locations: Tensor, weights: Tensor
+    ) -> Tensor:
+        value = self.value_proj(tokens)
+        if mask is not None:
+            value = value.masked_fill(mask[..., None], 0.0)  # after the projection: its bias must not leak in
+        value = rearrange(value, "B S (M D) -> B S M D", M=self.num_heads)
+        return ms_deform_attn(value, shapes, locations, weights)
+
+    def _sample_then_project(
+        self, tokens: Tensor, mask: Tensor | None, shapes: SpatialShapes, locations: Tensor, weights: Tensor
+    ) -> Tensor:
+        """The same numbers in the other order: few queries read few tokens, and only what they read is projected."""
+        valid = tokens.new_ones(tokens.shape[:2])
+        if mask is not None:
+            tokens, valid = tokens.masked_fill(mask[..., None], 0.0), valid.masked_fill(mask, 0.0)
+        # All heads read the same tokens: to the core they are more queries of one head.
+        locations = rearrange(locations, "B Q M L K xy -> B (Q M) 1 L K xy")
+        weights = rearrange(weights, "B Q M L K -> B (Q M) 1 L K")
+        read = ms_deform_attn(rearrange(tokens, "B S C -> B S 1 C"), shapes, locations, weights)
+        read_weight = ms_deform_attn(rearrange(valid, "B S -> B S 1 1"), shapes, locations, weights)
+        matrix = rearrange(self.value_proj.weight, "(M D) C -> M D C", M=self.num_heads)
+        bias = rearrange(self.value_proj.bias, "(M D) -> M D", M=self.num_heads)
+        read, read_weight = (
+            rearrange(x, "B (Q M) C -> B Q M C", M=self.num_heads) for x in (read, read_weight)
+        )
+        projected = torch.einsum("bqmc,mdc->bqmd", read, matrix) + read_weight * bias
+        return rearrange(projected, "B Q M D -> B Q (M D)")

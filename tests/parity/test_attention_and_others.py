@@ -36,18 +36,19 @@ def both_layers(seed: int) -> tuple[MSDeformAttn, DeformableDetrMultiscaleDeform
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_the_layer_equals_transformers_with_its_gradients(coordinates: int, padded: bool, dtype: torch.dtype):
     ours, theirs = (layer.to(dtype) for layer in both_layers(seed=coordinates))
-    query = torch.randn(2, 7, CHANNELS, dtype=dtype)
+    query = torch.randn(2, queries, CHANNELS, dtype=dtype)
     tokens = torch.randn(2, TOKENS, CHANNELS, dtype=dtype)
-    reference = torch.rand(2, 7, len(SHAPES), coordinates, dtype=dtype)
+    reference = torch.rand(2, queries, len(SHAPES), coordinates, dtype=dtype)
     mask = torch.rand(2, TOKENS) < 0.3 if padded else None
-    direction = torch.randn(2, 7, CHANNELS, dtype=dtype)
+    direction = torch.randn(2, queries, CHANNELS, dtype=dtype)
 
     def results(call, layer: torch.nn.Module) -> list[Tensor]:
         leaves = [tensor.clone().requires_grad_() for tensor in (query, tokens, reference)]
         output, weights = call(*leaves)
         (output * direction).sum().backward()
-        gradients = [leaf.grad for leaf in leaves] + [p.grad for _, p in sorted(layer.named_parameters())]
-        assert all(gradient is not None for gradient in gradients)
+        parameters = [parameter for _, parameter in sorted(layer.named_parameters())]
+        gradients = [leaf.grad for leaf in (*leaves, *parameters) if leaf.grad is not None]
+        assert len(gradients) == len(leaves) + len(parameters)
         return [output.detach(), weights.detach(), *gradients]
 
     def our_call(query: Tensor, tokens: Tensor, reference: Tensor) -> tuple[Tensor, Tensor]:
@@ -71,7 +72,7 @@ def test_the_layer_equals_transformers_with_its_gradients(coordinates: int, padd
 
 @pytest.mark.parametrize("moved", [False, True])
 def test_nine_heads_with_one_point_each_are_a_deformable_convolution(moved: bool):
-    """The paper's second limit: L = 1, K = 1, no value projection, heads on a 3 x 3 grid around every pixel."""
+    """The paper's second limit: L = 1, K = 1, no value projection, nine heads around every pixel."""
     height, width, channels = 5, 7, 3
     picture, kernel = torch.randn(2, channels, height, width), torch.randn(4, channels, 3, 3)
     shift = torch.randn(2, 18, height, width) if moved else torch.zeros(2, 18, height, width)

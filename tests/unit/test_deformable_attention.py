@@ -177,18 +177,31 @@ def test_all_parameters_learn_from_the_first_step_on():
     assert silent == []  # the bias of the star included
 
 
-def test_poisoned_padding_moves_nothing_even_with_a_value_bias():
+@pytest.mark.parametrize("queries", [7, 40])  # project what was sampled; sample what was projected
+def test_poisoned_padding_moves_nothing_even_with_a_value_bias(queries: int):
     torch.manual_seed(0)
     layer = MSDeformAttn(d_model=32, num_levels=2, num_heads=4, num_points=3)
     torch.nn.init.normal_(layer.value_proj.bias)
     tokens, mask = torch.randn(2, 30, 32), torch.zeros(2, 30, dtype=torch.bool)
     mask[:, ::4] = True
-    query, reference = torch.randn(2, 7, 32), torch.rand(2, 7, 2, 2)
+    query, reference = torch.randn(2, queries, 32), torch.rand(2, queries, 2, 2)
     clean, _ = layer(query, reference, tokens, SHAPES, mask)
     poisoned, _ = layer(query, reference, tokens.masked_fill(mask[..., None], 1e6), SHAPES, mask)
     assert_close(poisoned, clean, atol=0, rtol=0)
     unmasked, _ = layer(query, reference, tokens, SHAPES)
     assert not torch.allclose(unmasked, clean)  # so the mask was used
+
+
+def test_projecting_before_or_after_sampling_gives_the_same_numbers():
+    torch.manual_seed(0)
+    layer = MSDeformAttn(d_model=32, num_levels=2, num_heads=4, num_points=3)
+    for parameter in layer.parameters():
+        torch.nn.init.normal_(parameter)
+    tokens, mask = torch.randn(2, 30, 32), torch.rand(2, 30) < 0.3
+    query, reference = torch.randn(2, 40, 32), torch.rand(2, 40, 2, 2)
+    many, _ = layer(query, reference, tokens, SHAPES, mask)
+    few, _ = layer(query[:, :1], reference[:, :1], tokens, SHAPES, mask)
+    assert_close(few, many[:, :1], atol=1e-4, rtol=1e-4)
 
 
 def test_the_weights_are_a_softmax_over_levels_and_points_together():
