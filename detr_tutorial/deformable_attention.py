@@ -285,7 +285,7 @@ class MSDeformAttn(nn.Module):
         weights = rearrange(logits.softmax(-1), "B Q M (L K) -> B Q M L K", L=self.num_levels)
         locations = sampling_locations(reference_points, offsets, shapes)
 
-        # Projecting and sampling are both linear, so their order is free: the cheaper one is taken (section 4.1).
+        # Projecting and sampling are both linear, so their order is free: take the cheaper (section 4.1).
         cells_read = 4 * self.num_levels * self.num_points
         project_first = value_tokens.shape[1] * self.d_model <= queries * self.num_heads * (
             cells_read + self.head_dim
@@ -306,7 +306,7 @@ class MSDeformAttn(nn.Module):
     def _sample_then_project(
         self, tokens: Tensor, mask: Tensor | None, shapes: SpatialShapes, locations: Tensor, weights: Tensor
     ) -> Tensor:
-        """The same numbers in the other order: few queries read few tokens, and only what they read is projected."""
+        """The same numbers in the other order: few queries read little, and only that is projected."""
         valid = tokens.new_ones(tokens.shape[:2])
         if mask is not None:
             tokens, valid = tokens.masked_fill(mask[..., None], 0.0), valid.masked_fill(mask, 0.0)

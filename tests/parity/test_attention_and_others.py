@@ -33,8 +33,11 @@ def both_layers(seed: int) -> tuple[MSDeformAttn, DeformableDetrMultiscaleDeform
 @pytest.mark.filterwarnings("ignore:You'd better set embed_dim")
 @pytest.mark.parametrize("coordinates", [2, 4])
 @pytest.mark.parametrize("padded", [False, True])
+@pytest.mark.parametrize("queries", [7, 40])  # few: projects after sampling; many: before
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_the_layer_equals_transformers_with_its_gradients(coordinates: int, padded: bool, dtype: torch.dtype):
+def test_the_layer_equals_transformers_with_its_gradients(
+    coordinates: int, padded: bool, queries: int, dtype: torch.dtype
+):
     ours, theirs = (layer.to(dtype) for layer in both_layers(seed=coordinates))
     query = torch.randn(2, queries, CHANNELS, dtype=dtype)
     tokens = torch.randn(2, TOKENS, CHANNELS, dtype=dtype)
