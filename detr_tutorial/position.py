@@ -55,7 +55,8 @@ class SinePositionEncoding(nn.Module):
         """Encode every cell of a map.
 
         Args:
-            mask: True where the map is padding. Cells of the padding get finite numbers without a meaning.
+            mask: True where the map is padding. Cells of the padding get numbers without a meaning; in rows
+                and columns that are padding only, they differ from the official code's.
         Returns:
             The encoding, C = 2 * num_features_per_axis, y first.
         Raises:
@@ -65,8 +66,10 @@ class SinePositionEncoding(nn.Module):
         valid = (~mask).float()
         y, x = valid.cumsum(dim=1), valid.cumsum(dim=2)  # B H W, counts 1, 2, 3, ... over valid cells
         if self.normalize:
-            y = (y + self.offset) / (y[:, -1:, :] + EPSILON) * SCALE
-            x = (x + self.offset) / (x[:, :, -1:] + EPSILON) * SCALE
+            # A row or column that is padding only has a count of 0. The official code divides by EPSILON
+            # there, and the sine of -3 million is noise that differs between processors. No valid cell changes.
+            y = (y + self.offset) / (y[:, -1:, :].clamp(min=1) + EPSILON) * SCALE
+            x = (x + self.offset) / (x[:, :, -1:].clamp(min=1) + EPSILON) * SCALE
         waves = torch.cat([self._waves(y), self._waves(x)], dim=-1)  # B H W C
         return rearrange(waves, "B H W C -> B C H W").contiguous()
 

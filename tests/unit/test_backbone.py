@@ -62,11 +62,13 @@ def test_a_batch_of_765_by_911_pixels_gives_24_by_29_cells():
 
 
 def test_dilation_keeps_the_last_map_at_stride_16():
-    backbone = ResNet50Backbone(levels=(5,), dilated=True)
+    backbone = ResNet50Backbone(dilated=True)
     features, masks = backbone(batch_of((64, 96)))
-    assert [tuple(f.shape) for f in features] == [(1, 2048, 4, 6)]
-    assert [tuple(m.shape) for m in masks] == [(1, 4, 6)]
-    assert (backbone.channels, backbone.strides) == ((2048,), (16,))
+    assert [tuple(f.shape) for f in features] == [(1, 512, 8, 12), (1, 1024, 4, 6), (1, 2048, 4, 6)]
+    assert [tuple(m.shape) for m in masks] == [(1, 8, 12), (1, 4, 6), (1, 4, 6)]
+    assert backbone.strides == (8, 16, 16)
+    assert [block.conv2.stride for block in backbone.layer4] == [(1, 1)] * 3
+    assert [block.conv2.dilation for block in backbone.layer4] == [(1, 1), (2, 2), (2, 2)]
 
 
 def test_levels_can_be_chosen(resnet):

@@ -115,8 +115,13 @@ def test_tokens_are_in_row_major_order_level_after_level():
 def test_mask_and_positions_are_in_the_order_of_the_tokens():
     positions, masks = levels(6, seed=1), masks_of()
     flattened = flatten(positions=positions, masks=masks, level_embedding=torch.zeros(3, 6))
-    assert torch.equal(flattened.positions[:, 35 + 4 * 2 + 3], positions[1][:, :, 2, 3])
-    assert torch.equal(flattened.mask[:, 35 + 4 * 2 + 3], masks[1][:, 2, 3])
+    start = 0
+    for position, mask, (height, width) in zip(positions, masks, SHAPES, strict=True):
+        for index in range(height * width):
+            row, column = index // width, index % width
+            assert torch.equal(flattened.positions[:, start + index], position[:, :, row, column])
+            assert torch.equal(flattened.mask[:, start + index], mask[:, row, column])
+        start += height * width
     assert flattened.spatial_shapes == SHAPES
     assert_close(flattened.valid_ratios, valid_ratios(masks))
 

@@ -84,9 +84,14 @@ def test_a_larger_temperature_gives_longer_waves():
     assert slow.abs().max() < fast.abs().max()
 
 
-def test_padding_gets_finite_numbers():
-    encoding = SinePositionEncoding(8)(mask_of((1, 1), (6, 7)))
+def test_padding_gets_numbers_that_do_not_depend_on_rounding():
+    """Angles stay small: a change in their last bit does not change the sine."""
+    encode = SinePositionEncoding(8)
+    encoding = encode(mask_of((1, 1), (6, 7)))
     assert torch.isfinite(encoding).all()
+    angle = -0.5 / (1 + 1e-6) * 2 * math.pi  # y where the whole column is padding
+    expected = torch.tensor([math.sin(angle), math.cos(angle)])
+    assert_close(encoding[0, :2, 3, 4], expected, atol=1e-6, rtol=0)
 
 
 def test_the_sine_encoding_has_nothing_to_learn_and_none_of_its_cells_is_like_another():
