@@ -67,7 +67,8 @@ class SinePositionEncoding(nn.Module):
         y, x = valid.cumsum(dim=1), valid.cumsum(dim=2)  # B H W, counts 1, 2, 3, ... over valid cells
         if self.normalize:
             # A row or column that is padding only has a count of 0. The official code divides by EPSILON
-            # there, and the sine of -3 million is noise that differs between processors. No valid cell changes.
+            # there, and the sine of -3 million is noise that differs between processors. No valid cell
+            # changes.
             y = (y + self.offset) / (y[:, -1:, :].clamp(min=1) + EPSILON) * SCALE
             x = (x + self.offset) / (x[:, :, -1:].clamp(min=1) + EPSILON) * SCALE
         waves = torch.cat([self._waves(y), self._waves(x)], dim=-1)  # B H W C

@@ -141,5 +141,6 @@ def fingerprint(tensor: Tensor) -> str:
         raise ValueError(f"tensor must have at least one element, got shape {tuple(tensor.shape)}")
     values = tensor.detach().double()
     mean = values.mean().item()
-    mean = round(mean, 4 if abs(mean) < 0.1 else 3) + 0.0  # + 0.0 turns -0.0 into 0.0
-    return f"{tuple(tensor.shape)}  mean {mean}  std {values.std(correction=0).item():.3f}"
+    digits = 4 if abs(mean) < 0.1 else 3
+    mean = round(mean, digits) + 0.0  # + 0.0 turns -0.0 into 0.0
+    return f"{tuple(tensor.shape)}  mean {mean:.{digits}f}  std {values.std(correction=0).item():.3f}"

@@ -143,16 +143,16 @@ def test_everything_is_finite(example):
 
 
 def test_a_fingerprint_is_shape_mean_and_deviation():
-    assert fingerprint(torch.tensor([[1.0, 3.0, 2.0]])) == "(1, 3)  mean 2.0  std 0.816"
-    assert fingerprint(torch.tensor([True, False, False, False])) == "(4,)  mean 0.25  std 0.433"
-    assert fingerprint(torch.tensor(-1e-9)) == "()  mean 0.0  std 0.000"
+    assert fingerprint(torch.tensor([[1.0, 3.0, 2.0]])) == "(1, 3)  mean 2.000  std 0.816"
+    assert fingerprint(torch.tensor([True, False, False, False])) == "(4,)  mean 0.250  std 0.433"
+    assert fingerprint(torch.tensor(-1e-9)) == "()  mean 0.0000  std 0.000"
 
 
 def test_fingerprints_of_the_example_are_far_from_a_rounding_edge(example):
     """Another processor gives numbers that differ by about 1e-6: no printed digit may change."""
     for name, tensor in tensors_of(example).items():
         line = fingerprint(tensor)
-        assert re.fullmatch(r"\(.*\)  mean -?\d+\.\d{1,4}  std \d+\.\d{3}", line)
+        assert re.fullmatch(r"\(.*\)  mean -?\d+\.\d{3,4}  std \d+\.\d{3}", line)
         if tensor.is_floating_point():
             for change in (3e-6, -3e-6):
                 assert fingerprint(tensor.double() + change) == line, name
