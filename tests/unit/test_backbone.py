@@ -1,5 +1,7 @@
 """Backbones: sizes, masks, what is frozen, and what padding does."""
 
+# pyright: reportAttributeAccessIssue=false
+
 import pytest
 import torch
 import torchvision
