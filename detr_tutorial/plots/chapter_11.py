@@ -13,7 +13,6 @@ from detr_tutorial.plots._style import (
     GRID_COLOR,
     INK,
     LEVEL_COLORS,
-    PADDING_COLOR,
     RIGHT_COLOR,
     WRONG_COLOR,
     draw_cells,
@@ -72,11 +71,10 @@ def two_normalizers(panels: Sequence[tuple[str, Tensor, tuple[int, int], bool]],
         panels: title, (M, K, 2) locations as fractions, (height, width) of the map, whether it is right.
         reference: (2,) as (x, y).
     """
-    figure, grid = new_figure(
-        7.2, 3.3, columns=len(panels), width_ratios=[size[1] for _, _, size, _ in panels]
-    )
+    widths = [size[1] + 1.2 for _, _, size, _ in panels]
+    figure, grid = new_figure(7.2, 2.35, columns=len(panels), width_ratios=widths)
     for axes, (title, locations, size, right) in zip(grid[0], panels, strict=True):
-        draw_cells(axes, size, numbers=False, margin=0.9)
+        draw_cells(axes, size, numbers=False, margin=0.6)
         center = _to_pixels(reference, size)
         for head, points in enumerate(_to_pixels(locations, size)):
             ray = torch.cat([center[None], points])
@@ -84,7 +82,7 @@ def two_normalizers(panels: Sequence[tuple[str, Tensor, tuple[int, int], bool]],
             axes.plot(*ray.T.tolist(), color=color, linewidth=1, alpha=0.5, zorder=2, clip_on=False)
             draw_points(axes, points, head=head, color=color, area=38)
         draw_reference_point(axes, *center.tolist())
-        axes.set_title(title)
+        axes.set_title(title, color=RIGHT_COLOR if right else WRONG_COLOR, fontsize=10)
     return figure
 
 
@@ -96,7 +94,7 @@ def star(offsets: Tensor) -> Figure:
         offsets: (M, K, 2) of one level, in cells.
     """
     heads, points, _ = offsets.shape
-    figure, grid = new_figure(6.2, 4.7)
+    figure, grid = new_figure(5.4, 5.0)
     axes = grid[0, 0]
     side = 2 * points + 1
     draw_cells(axes, (side, side), numbers=False, margin=0.75)
@@ -115,61 +113,44 @@ def star(offsets: Tensor) -> Figure:
     axes.set_yticks(range(side), [f"{y:+d}" if y else "0" for y in range(-points, points + 1)])
     axes.set_xlabel("offset x, in cells")
     axes.set_ylabel("offset y, in cells (down)")
-    axes.set_xlim(-1.35, side + 0.35)
+    axes.set_xlim(-1.6, side + 0.6)
     axes.set_ylim(side + 0.1, -1.1)
-    figure.legend(handles=[*head_handles(range(heads)), reference_handle()], loc="outside right center")
     return figure
-
-
-def _draw_canvas(axes: Axes, image: Tensor, canvas: tuple[int, int]) -> None:
-    """A photograph in the top left corner of its padded canvas (height, width)."""
-    height, width = canvas
-    padding = Rectangle((-0.5, -0.5), width, height, facecolor=PADDING_COLOR, zorder=-1)
-    axes.add_patch(padding)
-    padding.set(hatch="////", edgecolor="#B4B4B4", linewidth=0)
-    draw_picture(axes, image)
 
 
 @styled
 def star_on_photograph(
-    image: Tensor,
-    canvas: tuple[int, int],
-    reference: Tensor,
-    locations: Tensor,
-    spatial_shapes: SpatialShapes,
+    image: Tensor, reference: Tensor, locations: Tensor, spatial_shapes: SpatialShapes
 ) -> Figure:
     """All sampling points of one query at the start of training, on its photograph.
 
     Args:
         image: (3, H, W) in [0, 1].
-        canvas: (height, width) of the padded batch, in pixels.
-        reference: (2,) as (x, y), a fraction of the canvas.
-        locations: (M, L, K, 2) as fractions of the canvas.
+        reference: (2,) as (x, y), a fraction of the photograph.
+        locations: (M, L, K, 2) as fractions of the photograph.
         spatial_shapes: (height, width) of the levels, for the legend.
     """
-    pixels = _to_pixels(locations, canvas)
-    figure, grid = new_figure(7.2, 5.6, image_format="jpeg")
+    height, width = image.shape[1:]
+    pixels = _to_pixels(locations, (height, width))
+    figure, grid = new_figure(7.2, 4.9, image_format="jpeg")
     axes = grid[0, 0]
-    _draw_canvas(axes, image, canvas)
+    draw_picture(axes, image)
     heads, levels, _, _ = pixels.shape
     for level in reversed(range(levels)):
         for head in range(heads):
             points = pixels[head, level]
             axes.plot(*points.T.tolist(), color=LEVEL_COLORS[level], linewidth=1, alpha=0.8, zorder=3)
-            draw_points(axes, points, level=level, head=head, area=30 + 6 * level)
-    draw_reference_point(axes, *_to_pixels(reference, canvas).tolist(), size=15)
-    (left, top), (right, bottom) = (
-        pixels.flatten(0, 2).amin(0).tolist(),
-        pixels.flatten(0, 2).amax(0).tolist(),
-    )
-    axes.set_xlim(min(left, 0) - 12, max(right, canvas[1]) + 12)
-    axes.set_ylim(max(bottom, canvas[0]) + 12, min(top, 0) - 12)
+            draw_points(axes, points, level=level, head=head, area=26 + 6 * level)
+    draw_reference_point(axes, *_to_pixels(reference, (height, width)).tolist(), size=13)
+    everything = pixels.flatten(0, 2)
+    (left, top), (right, bottom) = everything.amin(0).tolist(), everything.amax(0).tolist()
+    axes.set_xlim(min(left, 0) - 12, max(right, width) + 12)
+    axes.set_ylim(max(bottom, height) + 12, min(top, 0) - 12)
     handles = level_handles(range(levels))
     for handle, (rows, columns) in zip(handles, spatial_shapes, strict=True):
         handle.set_label(f"{handle.get_label()}: {rows} x {columns}")
-    figure.legend(
-        handles=[*handles, *head_handles(range(heads)), reference_handle()], loc="outside right center"
-    )
+    handles += [*head_handles(range(heads)), reference_handle()]
+    figure.legend(handles=handles, loc="outside right center")
     return figure
 
 
@@ -185,15 +166,15 @@ def stars_of_queries(
         size: (height, width) of the level, in cells.
         level: its index, for the color.
     """
-    figure, grid = new_figure(7.2, 3.5, columns=len(panels))
+    figure, grid = new_figure(7.2, 3.15, columns=len(panels))
     for axes, (title, locations) in zip(grid[0], panels, strict=True):
-        draw_cells(axes, size, numbers=False, margin=2.5)
+        draw_cells(axes, size, numbers=False, margin=1.2)
         for query, reference in enumerate(_to_pixels(references, size)):
             for head, points in enumerate(_to_pixels(locations[query], size)):
                 ray = torch.cat([reference[None], points])
                 axes.plot(*ray.T.tolist(), color=LEVEL_COLORS[level], linewidth=0.8, alpha=0.45, zorder=2)
                 draw_points(axes, points, level=level, head=head, area=26)
-            draw_reference_point(axes, *reference.tolist(), size=12)
+            draw_reference_point(axes, *reference.tolist(), size=9)
         axes.set_title(title)
     return figure
 
@@ -211,13 +192,13 @@ def points_or_boxes(
         size: (height, width) of the level, in cells.
     """
     height, width = size
-    figure, grid = new_figure(7.2, 3.5, columns=2)
+    figure, grid = new_figure(7.2, 2.75, columns=2)
     panels = (
         ("2-d reference: steps in cells", around_points),
         ("4-d reference: steps in box sizes", around_boxes),
     )
     for axes, (title, locations) in zip(grid[0], panels, strict=True):
-        draw_cells(axes, size, numbers=False, margin=0.2)
+        draw_cells(axes, size, numbers=False, margin=0.7)
         for box, points in zip(boxes, locations, strict=True):
             (x, y), (w, h) = (
                 _to_pixels(box[:2], size).tolist(),
@@ -226,8 +207,8 @@ def points_or_boxes(
             edge = {"fill": False, "edgecolor": INK, "linewidth": 1.6, "zorder": 3}
             axes.add_patch(Rectangle((x - w / 2, y - h / 2), w, h, **edge))
             for head, of_head in enumerate(_to_pixels(points, size)):
-                draw_points(axes, of_head, head=head, area=26)
-            draw_reference_point(axes, x, y, size=12)
+                draw_points(axes, of_head, head=head, area=20)
+            draw_reference_point(axes, x, y, size=8)
         axes.set_title(title)
     return figure
 
@@ -320,16 +301,18 @@ def points_on_levels(
     figure, grid = new_figure(7.2, 3.0, columns=levels)
     for level, (axes, size) in enumerate(zip(grid[0], shapes, strict=True)):
         height, width = size
-        draw_cells(axes, size, numbers=spatial_shapes is not None, color=LEVEL_COLORS[level % 4])
+        draw_cells(axes, size, numbers=False, color=LEVEL_COLORS[level % 4])
         x, y = _to_pixels(references[level, :2], size).tolist()
         if references.shape[-1] == 4:
             w, h = (references[level, 2:] * torch.tensor([width, height])).tolist()
             axes.add_patch(Rectangle((x - w / 2, y - h / 2), w, h, fill=False, edgecolor=INK, linewidth=1.6))
-        _draw_pairs(axes, *(_to_pixels(points[:, level].flatten(0, 1), size) for points in (yours, target)))
+        ours, theirs = (_to_pixels(points[:, level].flatten(0, 1), size) for points in (yours, target))
+        _draw_pairs(axes, ours, theirs)
         draw_reference_point(axes, x, y)
-        axes.autoscale()
-        axes.invert_yaxis()
-        axes.margins(0.08)
+        # Everything, unless it lies further away than the map is large.
+        (left, top), (right, bottom) = (torch.cat([ours, theirs]).aminmax(dim=0)[i].tolist() for i in (0, 1))
+        axes.set_xlim(max(min(left, 0), -width) - 0.7, min(max(right, width), 2 * width) + 0.2)
+        axes.set_ylim(min(max(bottom, height), 2 * height) + 0.2, max(min(top, 0), -height) - 0.7)
         axes.set_title(f"level {level}")
     figure.legend(handles=_HANDLES, loc="outside upper right", ncols=2)
     return figure
