@@ -1,19 +1,15 @@
 """The figures of notebooks/12_grid_sample_attention.ipynb: four neighbors, lost mass, the sparse matrix."""
 
-import io
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import Any
 
 import matplotlib
 import numpy as np
 import torch
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
-from PIL import Image
 from torch import Tensor
 
 from detr_tutorial.plots._style import (
@@ -22,7 +18,6 @@ from detr_tutorial.plots._style import (
     LEVEL_COLORS,
     RIGHT_COLOR,
     WRONG_COLOR,
-    BookFigure,
     draw_cells,
     draw_points,
     draw_reference_point,
@@ -34,25 +29,6 @@ SpatialShapes = Sequence[tuple[int, int]]
 MUTED = "#666666"
 _TINTS = ("#56B4E9", "#F0E442", "#D55E00", "#999999")  # no level has one of these
 _HALO = {"boxstyle": "round,pad=0.15", "facecolor": "white", "edgecolor": "none", "alpha": 0.9}
-
-
-class _PaletteFigure(BookFigure):
-    """A figure of few colors, saved with a palette: less than half the size of full color."""
-
-    def image(self, dpi: int = 200) -> bytes:
-        picture = Image.open(io.BytesIO(super().image(dpi))).convert("RGB")
-        buffer = io.BytesIO()
-        picture.quantize(256, dither=Image.Dither.NONE).save(buffer, format="png", optimize=True)
-        return buffer.getvalue()
-
-
-def _drawing(
-    width: float, height: float, rows: int = 1, columns: int = 1, **subplots: Any
-) -> tuple[Figure, np.ndarray]:
-    """Make a figure without photographs, and its axes (rows, columns)."""
-    figure = _PaletteFigure(figsize=(width, height), layout="constrained")
-    FigureCanvasAgg(figure)
-    return figure, figure.subplots(rows, columns, squeeze=False, **subplots)
 
 
 def _neighbors(pixel: tuple[float, float]) -> list[tuple[int, int, float]]:
@@ -80,7 +56,7 @@ def four_neighbors(level_map: Tensor, pixel: tuple[float, float]) -> Figure:
         level_map: (H, W), one channel.
         pixel: the point (x, y) in pixel coordinates; its four neighbors must lie on the map.
     """
-    figure, grid = _drawing(7.2, 3.0, columns=2, width_ratios=(1.35, 1))
+    figure, grid = new_figure(7.2, 3.0, columns=2, width_ratios=(1.35, 1))
     axes, table = grid[0]
     height, width = level_map.shape
     draw_cells(axes, (height, width), margin=0.1)
@@ -137,7 +113,7 @@ def kept_mass(mass: Tensor, extent: tuple[float, float, float, float], size: tup
         extent: left, right, bottom, top of that grid, in pixel coordinates.
         size: (height, width) of the map, in cells.
     """
-    figure, grid = _drawing(6.0, 3.5)
+    figure, grid = new_figure(6.0, 3.5)
     axes = grid[0, 0]
     image = axes.imshow(
         mass.numpy(), cmap=matplotlib.colormaps["Blues"].resampled(25), vmin=0, vmax=1.25, extent=extent
@@ -198,7 +174,7 @@ def four_reads(
         reference: the query's reference point, normalized.
     """
     sizes = [tuple(level_map.shape) for level_map in maps]
-    figure, grid = _drawing(7.2, 2.8, columns=len(maps) + 1, width_ratios=[1.55, 0.9, 1.35])
+    figure, grid = new_figure(7.2, 2.8, columns=len(maps) + 1, width_ratios=[1.55, 0.9, 1.35])
     for level, (axes, level_map, points) in enumerate(zip(grid[0], maps, pixels, strict=False)):
         height, width = sizes[level]
         draw_cells(axes, (height, width), color=LEVEL_COLORS[level], numbers=False, margin=0.3)
@@ -305,7 +281,7 @@ def small_matrix(matrix: Tensor, values: Tensor, outputs: Tensor, spatial_shapes
         spatial_shapes: (height, width) of each level.
     """
     queries, tokens = matrix.shape
-    figure, grid = _drawing(7.2, 3.3, columns=3, width_ratios=(tokens, 2.4, 2.4))
+    figure, grid = new_figure(7.2, 3.3, columns=3, width_ratios=(tokens, 2.4, 2.4))
     axes, column, result = grid[0]
     shown = np.ma.masked_equal(matrix.detach().numpy(), 0)
     axes.imshow(shown, cmap="Blues", vmin=-0.1, vmax=0.4, aspect="auto")
@@ -346,7 +322,7 @@ def big_matrix(matrix: Tensor, spatial_shapes: SpatialShapes) -> Figure:
         matrix: (S, S) the weight of every token (column) in every query (row).
         spatial_shapes: (height, width) of each level.
     """
-    figure, grid = _drawing(7.2, 4.1, columns=2, width_ratios=(1.08, 1))
+    figure, grid = new_figure(7.2, 4.1, columns=2, width_ratios=(1.08, 1))
     edges = _level_edges(spatial_shapes)
     filled = (matrix > 1e-6).float()  # less is rounding
     start = edges[1]
@@ -393,7 +369,7 @@ def hats(width: int, points: Sequence[float]) -> Figure:
         width: number of cells.
         points: x of each point, in pixel coordinates; four of them fill the figure.
     """
-    figure, grid = _drawing(7.2, 3.1, rows=2, columns=2, sharex=True, sharey=True)
+    figure, grid = new_figure(7.2, 3.1, rows=2, columns=2, sharex=True, sharey=True)
     for axes, x in zip(grid.flat, points, strict=True):
         near = min(max(int(np.floor(x)), 0), width - 2)
         shares = []
@@ -432,7 +408,7 @@ def two_limits(size: tuple[int, int], attention: Tensor, query: tuple[int, int],
         query: (row, column) of the cell whose nine neighbors are read.
         moved: (9, 2) as (x, y): how far each point of the 3 x 3 grid is moved, in cells.
     """
-    figure, grid = _drawing(7.2, 2.5, columns=3)
+    figure, grid = new_figure(7.2, 2.5, columns=3)
     height, width = size
     row, column = query
     for axes in grid[0]:
@@ -462,7 +438,7 @@ def two_limits(size: tuple[int, int], attention: Tensor, query: tuple[int, int],
 @styled
 def your_reading(level_map: Tensor, pixel: tuple[float, float], yours: float, target: float) -> Figure:
     """A wrong reading against the right one: the map, the point, and the two numbers (first channel)."""
-    figure, grid = _drawing(4.6, 2.9)
+    figure, grid = new_figure(4.6, 2.9)
     axes = grid[0, 0]
     height, width = level_map.shape
     draw_cells(axes, (height, width), margin=0.7)
@@ -481,7 +457,7 @@ def your_reading(level_map: Tensor, pixel: tuple[float, float], yours: float, ta
 @styled
 def your_output(yours: Tensor, target: Tensor) -> Figure:
     """A wrong output against the right one, (queries, channels), and where they differ."""
-    figure, grid = _drawing(7.2, 2.6, columns=3)
+    figure, grid = new_figure(7.2, 2.6, columns=3)
     limit = float(target.abs().max()) or 1.0
     difference = (yours - target).abs()
     panels = (
