@@ -310,7 +310,7 @@ DECODER_MISTAKES = (
 
 @st.composite
 def _queries_and_ratios(draw: Callable) -> dict:
-    batch, queries, levels, d_model = (draw(st.integers(1, most)) for most in (2, 4, 3, 3))
+    batch, queries, levels, d_model = (draw(st.integers(1, most)) for most in (2, 3, 2, 2))
     return {
         "query_embedding": draw(tensors(queries, 2 * d_model)),
         "weight": draw(tensors(2, d_model)),

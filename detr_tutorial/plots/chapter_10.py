@@ -127,7 +127,7 @@ def half_a_cell(read_wrong: Tensor, read_right: Tensor, drift: Tensor) -> Figure
     curve.set(xticks=columns.tolist(), yticks=[-0.5, 0, 0.5], ylim=(-0.65, 0.65), xlabel="column")
     curve.set_title("distance (cells)")
     curve.text(0.1, 0.05, "centers", color=RIGHT_COLOR, fontsize=9)
-    curve.text(width - 2.2, 0.36, "corner-\naligned", color=WRONG_COLOR, fontsize=9, ha="right", va="center")
+    curve.text(width - 2.5, 0.36, "corner-\naligned", color=WRONG_COLOR, fontsize=9, ha="right", va="center")
     return figure
 
 
@@ -319,10 +319,10 @@ def point_on_photograph(
         _draw_canvas(axes, image, canvas, hatch="")
         cell_x, cell_y = width / columns, height / rows
         lines = {"color": "white", "linewidth": 0.5 + 0.25 * level, "alpha": 0.75}
-        axes.vlines(torch.arange(columns + 1) * cell_x - 0.5, -0.5, height - 0.5, **lines)
-        axes.hlines(torch.arange(rows + 1) * cell_y - 0.5, -0.5, width - 0.5, **lines)
+        axes.vlines([index * cell_x - 0.5 for index in range(columns + 1)], -0.5, height - 0.5, **lines)
+        axes.hlines([index * cell_y - 0.5 for index in range(rows + 1)], -0.5, width - 0.5, **lines)
         x, y = reference_points[token, level].tolist()
-        draw_reference_point(axes, x * width - 0.5, y * height - 0.5)
+        draw_reference_point(axes, x * width - 0.5, y * height - 0.5, size=8)
         own = first <= token < first + rows * columns
         if own:
             row, column = divmod(token - first, columns)
