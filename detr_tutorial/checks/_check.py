@@ -190,7 +190,11 @@ def tensors(
 
 _ALL_HEALTH_CHECKS: Any = list(HealthCheck)
 _SETTINGS = settings(
-    derandomize=True, database=None, deadline=None, max_examples=200, suppress_health_check=_ALL_HEALTH_CHECKS
+    derandomize=True,
+    database=None,
+    deadline=None,
+    phases=[Phase.generate, Phase.shrink],
+    suppress_health_check=_ALL_HEALTH_CHECKS,
 )
 
 

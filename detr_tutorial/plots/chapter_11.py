@@ -132,7 +132,7 @@ def star_on_photograph(
     """
     height, width = image.shape[1:]
     pixels = _to_pixels(locations, (height, width))
-    figure, grid = new_figure(7.2, 4.9, image_format="jpeg")
+    figure, grid = new_figure(7.2, 6.5, image_format="jpeg")
     axes = grid[0, 0]
     draw_picture(axes, image)
     heads, levels, _, _ = pixels.shape
@@ -149,8 +149,8 @@ def star_on_photograph(
     handles = level_handles(range(levels))
     for handle, (rows, columns) in zip(handles, spatial_shapes, strict=True):
         handle.set_label(f"{handle.get_label()}: {rows} x {columns}")
-    handles += [*head_handles(range(heads)), reference_handle()]
-    figure.legend(handles=handles, loc="outside right center")
+    handles = [*handles, reference_handle(), *head_handles(range(heads))]
+    figure.legend(handles=handles, loc="outside lower center", ncols=5, columnspacing=1.2)
     return figure
 
 
@@ -321,7 +321,7 @@ def points_on_levels(
 @styled
 def star_against_target(yours: Tensor, target: Tensor) -> Figure:
     """A reader's star (M, K, 2) against the right one, in cells."""
-    figure, grid = new_figure(5.6, 4.4)
+    figure, grid = new_figure(4.6, 5.0)
     axes = grid[0, 0]
     reach = int(torch.cat([yours, target]).abs().max().ceil().clamp(1, 12))
     axes.set_xticks(range(-reach, reach + 1))
@@ -334,5 +334,5 @@ def star_against_target(yours: Tensor, target: Tensor) -> Figure:
     draw_reference_point(axes, 0, 0)
     axes.set_xlabel("offset x, in cells")
     axes.set_ylabel("offset y, in cells (down)")
-    figure.legend(handles=_HANDLES, loc="outside right upper")
+    figure.legend(handles=_HANDLES, loc="outside upper center", ncols=2)
     return figure
