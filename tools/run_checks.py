@@ -19,6 +19,7 @@ from browser import NoBrowserError, find_browser
 ROOT = Path(__file__).resolve().parents[1]
 REPORTS = ROOT / "_build" / "reports"
 PYTHON = sys.executable
+LONGEST = 1800  # seconds that a step may take
 # Two workers share two cores: one thread each.
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 
@@ -140,9 +141,13 @@ def run(step: Step) -> Outcome:
     try:
         extra = step.prepare() if step.prepare else {}
         code = subprocess.run(
-            step.command, cwd=step.folder, env={**os.environ, **step.env, **extra}, stdin=subprocess.DEVNULL
+            step.command,
+            cwd=step.folder,
+            env={**os.environ, **step.env, **extra},
+            stdin=subprocess.DEVNULL,
+            timeout=LONGEST,
         ).returncode
-    except (NoBrowserError, OSError) as error:
+    except (NoBrowserError, OSError, subprocess.TimeoutExpired) as error:
         print(error, file=sys.stderr)
         code = 1
     seconds = time.perf_counter() - started

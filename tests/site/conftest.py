@@ -118,12 +118,14 @@ class Visit:
         self.page.evaluate(
             """async () => {
                 for (const fold of document.querySelectorAll("details")) fold.open = true;
+                for (const image of document.images) image.loading = "eager";
                 for (let y = 0; y < document.body.scrollHeight; y += innerHeight) {
                     scrollTo(0, y);
                     await new Promise((done) => setTimeout(done, 15));
                 }
                 scrollTo(0, 0);
-                await Promise.all([...document.images].map((image) => image.decode().catch(() => {})));
+                const drawn = Promise.all([...document.images].map((image) => image.decode().catch(() => {})));
+                await Promise.race([drawn, new Promise((done) => setTimeout(done, 10_000))]);
             }"""
         )
 
