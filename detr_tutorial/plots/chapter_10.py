@@ -31,7 +31,7 @@ _HALO = {"boxstyle": "round,pad=0.2", "facecolor": "white", "edgecolor": "none",
 def rulers(size: tuple[int, int], token: int) -> Figure:
     """One map with its cells numbered, and the two rulers that say where a center is."""
     height, width = size
-    figure, grid = new_figure(7.2, 4.3)
+    figure, grid = new_figure(5.6, 3.7)
     axes = grid[0, 0]
     draw_cells(axes, size, numbers=False)
     row, column = divmod(token, width)
@@ -52,7 +52,16 @@ def rulers(size: tuple[int, int], token: int) -> Figure:
     for x in range(width):
         bold = {"fontweight": "bold", "color": LEVEL_COLORS[0]} if x == column else {}
         axes.text(x, height - 0.18, f"{x}", ha="center", va="center", bbox=_HALO, **bold)
-        axes.text(x, height + 0.98, f"{(x + 0.5) / width:.3f}", ha="center", va="center", bbox=_HALO, **bold)
+        axes.text(
+            x,
+            height + 0.98,
+            f"{(x + 0.5) / width:.3f}",
+            ha="center",
+            va="center",
+            fontsize=9,
+            bbox=_HALO,
+            **bold,
+        )
     for y in range(height):
         bold = {"fontweight": "bold", "color": LEVEL_COLORS[0]} if y == row else {}
         axes.text(-0.82, y, f"{y}", ha="center", va="center", bbox=_HALO, **bold)
@@ -70,7 +79,7 @@ def rulers(size: tuple[int, int], token: int) -> Figure:
     axes.text(width - 0.15, height + 0.98, "normalized x", va="center", fontsize=9, color=MUTED)
     axes.text(-0.82, -0.9, "pixel y", ha="center", va="center", fontsize=9, color=MUTED)
     axes.text(-2.3, -0.9, "normalized y", ha="center", va="center", fontsize=9, color=MUTED)
-    axes.set_xlim(-3.1, width + 1.3)
+    axes.set_xlim(-3.0, width + 1.75)
     axes.set_ylim(height + 1.4, -1.2)
     return figure
 
@@ -81,7 +90,7 @@ def token_order(size: tuple[int, int]) -> Figure:
     height, width = size
     by_rows = [(row, column) for row in range(height) for column in range(width)]
     by_columns = [(row, column) for column in range(width) for row in range(height)]
-    figure, grid = new_figure(7.2, 2.75, columns=2)
+    figure, grid = new_figure(6.4, 2.5, columns=2)
     panels = (
         ("row by row: right", by_rows, RIGHT_COLOR),
         ("column by column: wrong", by_columns, WRONG_COLOR),
@@ -89,7 +98,7 @@ def token_order(size: tuple[int, int]) -> Figure:
     for axes, (title, cells, color) in zip(grid[0], panels, strict=True):
         draw_cells(axes, size, numbers=False, margin=0.15)
         path = torch.tensor(cells)
-        axes.plot(path[:, 1], path[:, 0], color=color, linewidth=1.4, alpha=0.6, zorder=2)
+        axes.plot(path[:, 1].tolist(), path[:, 0].tolist(), color=color, linewidth=1.4, alpha=0.6, zorder=2)
         for index, (row, column) in enumerate(cells):
             circle = {"boxstyle": "circle,pad=0.22", "facecolor": "white", "edgecolor": color}
             axes.text(column, row, f"{index:2d}", ha="center", va="center", fontsize=8, bbox=circle, zorder=3)
@@ -106,14 +115,14 @@ def half_a_cell(read_wrong: Tensor, read_right: Tensor, drift: Tensor) -> Figure
         read_right: (H, W) what came back at cell centers.
         drift: (W,) distance of the corner-aligned points from the centers, in cells.
     """
-    figure, grid = new_figure(7.2, 2.7, columns=3, width_ratios=(1.15, 1.15, 1))
+    figure, grid = new_figure(7.0, 2.6, columns=3, width_ratios=(1.15, 1.15, 1))
     height, width = read_wrong.shape
     panels = (
         (read_wrong, "corner-aligned: wrong", WRONG_COLOR),
         (read_right, "cell centers: right", RIGHT_COLOR),
     )
     for axes, (values, title, color) in zip(grid[0], panels, strict=False):
-        axes.imshow(values, cmap="Blues", vmin=0, vmax=1.6)
+        axes.imshow(values.numpy(), cmap="Blues", vmin=0, vmax=1.6)
         draw_cells(axes, (height, width), numbers=False, margin=0.15, color="white")
         for row in range(height):
             for column in range(width):
@@ -123,7 +132,7 @@ def half_a_cell(read_wrong: Tensor, read_right: Tensor, drift: Tensor) -> Figure
     curve = grid[0, 2]
     columns = torch.arange(width)
     curve.axhline(0, color=RIGHT_COLOR, linewidth=2)
-    curve.plot(columns, drift, color=WRONG_COLOR, marker="o", markersize=5)
+    curve.plot(columns.tolist(), drift.tolist(), color=WRONG_COLOR, marker="o", markersize=5)
     curve.set(xticks=columns.tolist(), yticks=[-0.5, 0, 0.5], ylim=(-0.65, 0.65), xlabel="column")
     curve.set_title("distance (cells)")
     curve.text(0.1, 0.05, "centers", color=RIGHT_COLOR, fontsize=9)
@@ -134,7 +143,7 @@ def half_a_cell(read_wrong: Tensor, read_right: Tensor, drift: Tensor) -> Figure
 @styled
 def one_point_every_level(spatial_shapes: SpatialShapes, token: int) -> Figure:
     """The center of one token, drawn on every level over the same picture."""
-    figure, grid = new_figure(7.2, 2.9, columns=len(spatial_shapes))
+    figure, grid = new_figure(6.0, 2.6, columns=len(spatial_shapes))
     sizes = [height * width for height, width in spatial_shapes]
     own, index = 0, token
     while index >= sizes[own]:
@@ -207,10 +216,18 @@ def fractions_of_what(
         inside = (x >= left - 0.5) & (x <= left + image.shape[2] - 0.5 + 1e-3)
         inside &= (y >= top - 0.5) & (y <= top + image.shape[1] - 0.5 + 1e-3)
         shown = {"zorder": 5, "clip_on": False}
-        axes.scatter(x[inside], y[inside], s=34, color=RIGHT_COLOR, edgecolors="white", linewidths=1, **shown)
         axes.scatter(
-            x[~inside],
-            y[~inside],
+            x[inside].tolist(),
+            y[inside].tolist(),
+            s=34,
+            color=RIGHT_COLOR,
+            edgecolors="white",
+            linewidths=1,
+            **shown,
+        )
+        axes.scatter(
+            x[~inside].tolist(),
+            y[~inside].tolist(),
             s=38,
             color=WRONG_COLOR,
             marker="X",
@@ -235,7 +252,7 @@ def rounding_of_levels(
         points: for every panel the token's level and column, and its x on every level, in pixels
             of the canvas: (L,) without and (L,) with the valid ratios.
     """
-    figure, grid = new_figure(7.2, 2.55 * len(points) + 0.3, rows=len(points))
+    figure, grid = new_figure(6.0, 2.3 * len(points) + 0.3, rows=len(points))
     for axes, (own, column, without, with_ratios) in zip(grid[:, 0], points, strict=True):
         for level, stride in enumerate(strides):
             for cell in range(canvas // stride):
@@ -259,9 +276,22 @@ def rounding_of_levels(
         )
         levels = torch.arange(len(strides))
         axes.plot(
-            without, levels, color=WRONG_COLOR, linestyle="--", marker="X", markersize=8, label="without"
+            without.tolist(),
+            levels.tolist(),
+            color=WRONG_COLOR,
+            linestyle="--",
+            marker="X",
+            markersize=8,
+            label="without",
         )
-        axes.plot(with_ratios, levels, color=RIGHT_COLOR, marker="o", markersize=7, label="with valid ratios")
+        axes.plot(
+            with_ratios.tolist(),
+            levels.tolist(),
+            color=RIGHT_COLOR,
+            marker="o",
+            markersize=7,
+            label="with valid ratios",
+        )
         draw_reference_point(axes, float(with_ratios[own]), own, size=15)
         axes.set(xlim=(-1, canvas + 1), ylim=(len(strides) - 0.5, -0.62), yticks=levels.tolist())
         axes.set_yticklabels([f"level {level}" for level in range(len(strides))])
@@ -281,10 +311,10 @@ def decoder_spread(panels: Sequence[tuple[str, Tensor]]) -> Figure:
     Args:
         panels: a title and (Q, 2) reference points as (x, y) fractions of the picture.
     """
-    figure, grid = new_figure(7.2, 3.75, columns=len(panels))
+    figure, grid = new_figure(6.0, 3.2, columns=len(panels))
     for axes, (title, points) in zip(grid[0], panels, strict=True):
         axes.plot([0, 1, 1, 0, 0], [0, 0, 1, 1, 0], color=MUTED, linewidth=1)
-        axes.scatter(*points.T, s=26, marker="+", color="#009E73", linewidths=1.2, zorder=3)
+        axes.scatter(*points.T.tolist(), s=26, marker="+", color="#009E73", linewidths=1.2, zorder=3)
         axes.set(xlim=(-0.03, 1.03), ylim=(1.03, -0.03), aspect="equal", xlabel="x")
         axes.set(xticks=[0, 0.5, 1], yticks=[0, 0.5, 1])
         axes.spines[:].set_visible(False)
@@ -353,8 +383,8 @@ def your_points(yours: Tensor, target: Tensor, size: tuple[int, int]) -> Figure:
     near = (mine - wanted).abs().amax(-1) < 3 * max(size)  # points far outside would shrink the map to a dot
     for start, end in zip(mine[near].tolist(), wanted[near].tolist(), strict=True):
         axes.plot(*zip(start, end, strict=True), color=GRID_COLOR, linewidth=0.9, zorder=2)
-    axes.scatter(*wanted.T, s=34, color=RIGHT_COLOR, label="target", zorder=4)
-    axes.scatter(*mine[near].T, s=40, marker="X", color=WRONG_COLOR, label="yours", zorder=5)
+    axes.scatter(*wanted.T.tolist(), s=34, color=RIGHT_COLOR, label="target", zorder=4)
+    axes.scatter(*mine[near].T.tolist(), s=40, marker="X", color=WRONG_COLOR, label="yours", zorder=5)
     axes.autoscale()
     axes.set_ylim(sorted(axes.get_ylim(), reverse=True))
     axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0))
