@@ -74,13 +74,15 @@ def photograph_site(page_path: str, anchor: str) -> None:
 
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(**launch_options(find_browser()))
-        page = browser.new_page(viewport={"width": 1440, "height": 960}, color_scheme="light")
-        page.goto((SITE / page_path).as_uri() + anchor)
-        page.evaluate("Promise.all([...document.images].map((image) => image.decode().catch(() => {})))")
-        page.wait_for_timeout(500)
+        page = browser.new_page(
+            viewport={"width": 1440, "height": 960}, color_scheme="light", reduced_motion="reduce"
+        )
+        page.goto((SITE / page_path).as_uri())
+        page.evaluate("(id) => document.getElementById(id).scrollIntoView()", anchor)
+        page.wait_for_timeout(1500)
         picture = Image.open(BytesIO(page.screenshot())).convert("RGB")
         browser.close()
-    picture.quantize(192, dither=Image.Dither.NONE).save(STATIC / "readme.png", optimize=True)
+    picture.quantize(256, dither=Image.Dither.FLOYDSTEINBERG).save(STATIC / "readme.png", optimize=True)
 
 
 def main() -> int:
@@ -88,7 +90,7 @@ def main() -> int:
     if not (SITE / "index.html").exists():
         print("There is no site yet. Build it with: make book", file=sys.stderr)
         return 1
-    photograph_site("notebooks/12_grid_sample_attention.html", "#poke-at-it")
+    photograph_site("notebooks/12_grid_sample_attention.html", "poke-at-it")
     for name in ("front.webp", "readme.png"):
         print(f"{name}: {(STATIC / name).stat().st_size / 1000:.0f} KB")
     return 0

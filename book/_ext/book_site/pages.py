@@ -79,7 +79,21 @@ def plain_roles(body: str) -> str:
         r'(<div[^>]*class="(?:citation|citation-list|footnote-list)[^"]*"[^>]*?) role="[^"]*"', r"\1", body
     )
     body = re.sub(r'<div role="list" (class="citation-list)', r"<div \1", body)
-    return body.replace("<aside", "<div").replace("</aside>", "</div>")
+    body = body.replace("<aside", "<div").replace("</aside>", "</div>")
+    # The corner of a table with row headings is no heading.
+    body = re.sub(r"<th\b([^>]*)>\s*(?:<p>\s*</p>)?\s*</th>", r"<td\1></td>", body)
+    return re.sub(r"<a\b([^>]*)>((?:(?!</a>).)*)</a>", name_link, body, flags=re.S)
+
+
+def name_link(link: re.Match[str]) -> str:
+    """Return the link, with its formula as its name when it holds nothing else that can be read aloud."""
+    attributes, content = link.groups()
+    formulas = re.findall(r"<annotation[^>]*>(.*?)</annotation>", content, flags=re.S)
+    outside = re.sub(r'<span class="math"><span class="katex">.*</span>', "", content, flags=re.S)
+    if not formulas or re.sub(r"<[^>]*>", "", outside).strip() or "aria-label" in attributes:
+        return link.group(0)
+    name = " ".join(formulas).replace('"', "&quot;")
+    return f'<a{attributes} aria-label="{name}">{content}</a>'
 
 
 def page_context(app: Sphinx, pagename: str, templatename: str, context: dict, doctree) -> None:
