@@ -7,6 +7,7 @@ answer gets the same message every time.
 """
 
 import math
+import textwrap
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -35,11 +36,13 @@ class CheckResult:
     Fields:
         passed: True when the answer agrees with the reference on every input.
         message: what to tell the reader.
+        mistake: the sentence of the known mistake that the answer makes, if it makes one.
         figure: the answer drawn against the target, when it is wrong and a picture helps.
     """
 
     passed: bool
     message: str
+    mistake: str | None = None
     figure: Figure | None = None
 
     def __repr__(self) -> str:
@@ -51,7 +54,12 @@ class CheckResult:
     def _ipython_display_(self) -> None:
         from IPython.display import display
 
-        print(self.message)
+        for line in self.message.splitlines():
+            print(
+                textwrap.fill(
+                    line, 92, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False
+                )
+            )
         if self.figure is not None:
             display(self.figure)
 
@@ -103,7 +111,7 @@ class Check:
         sentence = self._name_mistake(your_function)
         smallest = self._smallest(your_function, first_wrong)
         message = self._explain(your_function, smallest, sentence)
-        return CheckResult(False, message, self._picture(your_function, first_wrong))
+        return CheckResult(False, message, sentence, self._picture(your_function, first_wrong))
 
     @cached_property
     def _cases(self) -> list[tuple[Inputs, Any]]:

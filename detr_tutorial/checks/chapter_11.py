@@ -69,7 +69,7 @@ def _in_pixels(reference_points: Tensor, sampling_offsets: Tensor, spatial_shape
 
 LOCATION_MISTAKES = (
     (
-        "you divided x by H and y by W: shapes are (H, W), points are (x, y), so the divisor is (W, H)",
+        "you divided x by H and y by W: sizes are (H, W), points are (x, y), so divide by (W, H)",
         _with_steps(lambda offsets, sizes: offsets / sizes.flip(-1)),
     ),
     (

@@ -49,6 +49,7 @@ def test_a_known_mistake_is_named(sentence, wrong_function):
     result = check(wrong_function)
     assert not result.passed
     assert sentence in result.message
+    assert result.mistake == sentence
 
 
 def test_an_unknown_mistake_is_shown_on_its_smallest_input():
@@ -157,6 +158,16 @@ def test_a_number_is_an_answer():
     assert "expected a number" in total(lambda a: "text").message
 
 
+def test_a_long_message_is_wrapped_when_it_is_shown(capsys):
+    long_line = "  yours: " + "word " * 40
+    CheckResult(False, f"name: not right yet.\n{long_line}")._ipython_display_()
+    first, *rest = capsys.readouterr().out.splitlines()
+    assert first == "name: not right yet."
+    assert len(rest) > 1
+    assert max(map(len, rest)) <= 92
+    assert " ".join(rest).split() == long_line.split()
+
+
 def test_a_check_leaves_no_files_behind(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     check(lambda a, b: a)
@@ -173,6 +184,6 @@ def test_a_result_shows_its_message_and_its_figure_once(capsys, monkeypatch):
     shown = []
     monkeypatch.setattr("IPython.display.display", shown.append)
     figure, _ = new_figure(3, 2)
-    CheckResult(False, "a message", figure)._ipython_display_()
+    CheckResult(False, "a message", figure=figure)._ipython_display_()
     assert capsys.readouterr().out == "a message\n"
     assert shown == [figure]
