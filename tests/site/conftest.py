@@ -124,7 +124,8 @@ class Visit:
                     await new Promise((done) => setTimeout(done, 15));
                 }
                 scrollTo(0, 0);
-                const drawn = Promise.all([...document.images].map((image) => image.decode().catch(() => {})));
+                const draw = (image) => image.decode().catch(() => {});
+                const drawn = Promise.all([...document.images].map(draw));
                 await Promise.race([drawn, new Promise((done) => setTimeout(done, 10_000))]);
             }"""
         )
