@@ -109,8 +109,6 @@ def steps() -> list[Step]:
             "--nbval",
             "--nbval-current-env",
             "--nbval-cell-timeout=300",
-            "-p",
-            "no:cacheprovider",
             "notebooks",
             env=ONE_THREAD,
         ),
