@@ -5,7 +5,8 @@ from collections.abc import Sequence
 import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.patches import Rectangle
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch, Rectangle
 from torch import Tensor
 
 from detr_tutorial.plots._style import (
@@ -79,6 +80,9 @@ def rulers(size: tuple[int, int], token: int) -> Figure:
     axes.text(width - 0.15, height + 0.98, "normalized x", va="center", fontsize=9, color=MUTED)
     axes.text(-0.82, -0.9, "pixel y", ha="center", va="center", fontsize=9, color=MUTED)
     axes.text(-2.3, -0.9, "normalized y", ha="center", va="center", fontsize=9, color=MUTED)
+    for end in (-0.5, width - 0.5):
+        axes.text(end, height - 0.18, f"{end}", ha="center", va="center", fontsize=8, color=MUTED)
+    axes.text((width - 1) / 2, -0.75, "in the cells: token numbers", ha="center", fontsize=9, color=MUTED)
     axes.set_xlim(-3.0, width + 1.75)
     axes.set_ylim(height + 1.4, -1.2)
     return figure
@@ -107,13 +111,14 @@ def token_order(size: tuple[int, int]) -> Figure:
 
 
 @styled
-def half_a_cell(read_wrong: Tensor, read_right: Tensor, drift: Tensor) -> Figure:
+def half_a_cell(read_wrong: Tensor, read_right: Tensor, drift: Tensor, forgotten: Tensor) -> Figure:
     """A map of ones read back at wrong and right centers, and how far the wrong ones are off.
 
     Args:
         read_wrong: (H, W) what came back at corner-aligned points.
         read_right: (H, W) what came back at cell centers.
         drift: (W,) distance of the corner-aligned points from the centers, in cells.
+        forgotten: (W,) the same distance for points without the half.
     """
     figure, grid = new_figure(7.0, 2.6, columns=3, width_ratios=(1.15, 1.15, 1))
     height, width = read_wrong.shape
@@ -122,7 +127,7 @@ def half_a_cell(read_wrong: Tensor, read_right: Tensor, drift: Tensor) -> Figure
         (read_right, "cell centers: right", RIGHT_COLOR),
     )
     for axes, (values, title, color) in zip(grid[0], panels, strict=False):
-        axes.imshow(values.numpy(), cmap="Blues", vmin=0, vmax=1.6)
+        axes.imshow(values.numpy(), cmap="Blues", vmin=0, vmax=2.4)
         draw_cells(axes, (height, width), numbers=False, margin=0.15, color="white")
         for row in range(height):
             for column in range(width):
@@ -133,8 +138,10 @@ def half_a_cell(read_wrong: Tensor, read_right: Tensor, drift: Tensor) -> Figure
     columns = torch.arange(width)
     curve.axhline(0, color=RIGHT_COLOR, linewidth=2)
     curve.plot(columns.tolist(), drift.tolist(), color=WRONG_COLOR, marker="o", markersize=5)
-    curve.set(xticks=columns.tolist(), yticks=[-0.5, 0, 0.5], ylim=(-0.65, 0.65), xlabel="column")
-    curve.set_title("distance (cells)")
+    curve.plot(columns.tolist(), forgotten.tolist(), color=INK, marker="s", markersize=4, linestyle="--")
+    curve.set(xticks=columns.tolist(), yticks=[-0.5, 0, 0.5], ylim=(-0.75, 0.65), xlabel="column")
+    curve.set_title("drift (cells)")
+    curve.text(width - 1, -0.6, "without half", color=INK, fontsize=9, ha="right", va="center")
     curve.text(0.1, 0.05, "centers", color=RIGHT_COLOR, fontsize=9)
     curve.text(width - 2.5, 0.36, "corner-\naligned", color=WRONG_COLOR, fontsize=9, ha="right", va="center")
     return figure
@@ -271,9 +278,6 @@ def rounding_of_levels(
                 )
                 axes.add_patch(outline)
         axes.axvline(valid, color=INK, linewidth=1.4, zorder=2)
-        axes.axvspan(
-            valid, canvas, facecolor="none", hatch="////", edgecolor="#CFCFCF", linewidth=0, zorder=-1
-        )
         levels = torch.arange(len(strides))
         axes.plot(
             without.tolist(),
@@ -282,7 +286,7 @@ def rounding_of_levels(
             linestyle="--",
             marker="X",
             markersize=8,
-            label="without",
+            label="without ratios",
         )
         axes.plot(
             with_ratios.tolist(),
@@ -290,7 +294,7 @@ def rounding_of_levels(
             color=RIGHT_COLOR,
             marker="o",
             markersize=7,
-            label="with valid ratios",
+            label="with ratios",
         )
         draw_reference_point(axes, float(with_ratios[own]), own, size=15)
         axes.set(xlim=(-1, canvas + 1), ylim=(len(strides) - 0.5, -0.62), yticks=levels.tolist())
@@ -300,7 +304,13 @@ def rounding_of_levels(
         axes.tick_params(length=0)
         axes.spines[:].set_visible(False)
         axes.set_title(f"token in column {column} of level {own}")
-    grid[0, 0].legend(loc="lower left", bbox_to_anchor=(0.45, 1.0), ncols=2, borderaxespad=0.1)
+    axes.set_xlabel("pixels of the canvas")
+    handles = [
+        *axes.get_legend_handles_labels()[0],
+        Line2D([], [], marker="P", linestyle="", color="#009E73", markeredgecolor=INK, label="the token"),
+        Patch(facecolor=PADDING_COLOR, edgecolor="#C0C0C0", label="padding cell"),
+    ]
+    figure.legend(handles=handles, loc="outside upper center", ncols=4, frameon=False)
     return figure
 
 
@@ -320,6 +330,21 @@ def decoder_spread(panels: Sequence[tuple[str, Tensor]]) -> Figure:
         axes.spines[:].set_visible(False)
         axes.tick_params(length=0)
         axes.set_title(title)
+        reach = float((points - 0.5).abs().max()) * 1.3
+        if reach < 0.1:  # one blob at this scale: show it enlarged as well
+            side = 0.38  # of the panel, which is 1.06 wide
+            inset = axes.inset_axes((0.57, 0.05, side, side))
+            inset.scatter(*points.T.tolist(), s=10, marker="+", color="#009E73", linewidths=0.8)
+            inset.set(xlim=(0.5 - reach, 0.5 + reach), ylim=(0.5 + reach, 0.5 - reach), xticks=[], yticks=[])
+            inset.text(
+                0.04,
+                0.03,
+                f"enlarged {1.06 * side / (2 * reach):.0f} times",
+                fontsize=8,
+                transform=inset.transAxes,
+            )
+            inset.spines[:].set_visible(True)
+            axes.indicate_inset_zoom(inset, edgecolor=MUTED)
     grid[0, 0].set_ylabel("y")
     return figure
 
