@@ -83,6 +83,7 @@ def two_normalizers(panels: Sequence[tuple[str, Tensor, tuple[int, int], bool]],
             draw_points(axes, points, head=head, color=color, area=38)
         draw_reference_point(axes, *center.tolist())
         axes.set_title(title, color=RIGHT_COLOR if right else WRONG_COLOR, fontsize=10)
+        axes.set_xlabel(f"{size[0]} x {size[1]} cells", fontsize=9)
     return figure
 
 
@@ -102,7 +103,9 @@ def star(offsets: Tensor) -> Figure:
         ray = offsets[head] + points  # the reference point is the middle cell
         axes.plot([points, ray[-1, 0]], [points, ray[-1, 1]], color=GRID_COLOR, linewidth=1.2, zorder=2)
         draw_points(axes, ray, head=head, area=58)
-        x, y = (offsets[head, -1] * (1 + 0.85 / points) + points).tolist()
+        x, y = (
+            offsets[head, -1] * offsets.new_tensor([1 + 1.2 / points, 1 + 0.85 / points]) + points
+        ).tolist()
         axes.text(x, y, f"m = {head}", ha="center", va="center", fontsize=9, color=INK)
     for k in range(points):
         axes.text(
@@ -113,7 +116,7 @@ def star(offsets: Tensor) -> Figure:
     axes.set_yticks(range(side), [f"{y:+d}" if y else "0" for y in range(-points, points + 1)])
     axes.set_xlabel("offset x, in cells")
     axes.set_ylabel("offset y, in cells (down)")
-    axes.set_xlim(-1.6, side + 0.6)
+    axes.set_xlim(-1.9, side + 0.9)
     axes.set_ylim(side + 0.1, -1.1)
     return figure
 
@@ -172,7 +175,8 @@ def stars_of_queries(
         for query, reference in enumerate(_to_pixels(references, size)):
             for head, points in enumerate(_to_pixels(locations[query], size)):
                 ray = torch.cat([reference[None], points])
-                axes.plot(*ray.T.tolist(), color=LEVEL_COLORS[level], linewidth=0.8, alpha=0.45, zorder=2)
+                style = ("-", "--", ":")[query % 3]
+                axes.plot(*ray.T.tolist(), color=MUTED, linestyle=style, linewidth=0.9, zorder=2)
                 draw_points(axes, points, level=level, head=head, area=26)
             draw_reference_point(axes, *reference.tolist(), size=9)
         axes.set_title(title)
@@ -192,7 +196,7 @@ def points_or_boxes(
         size: (height, width) of the level, in cells.
     """
     height, width = size
-    figure, grid = new_figure(7.2, 2.75, columns=2)
+    figure, grid = new_figure(7.2, 2.85, columns=2)
     panels = (
         ("2-d reference: steps in cells", around_points),
         ("4-d reference: steps in box sizes", around_boxes),
@@ -207,8 +211,10 @@ def points_or_boxes(
             edge = {"fill": False, "edgecolor": INK, "linewidth": 1.6, "zorder": 3}
             axes.add_patch(Rectangle((x - w / 2, y - h / 2), w, h, **edge))
             for head, of_head in enumerate(_to_pixels(points, size)):
-                draw_points(axes, of_head, head=head, area=20)
-            draw_reference_point(axes, x, y, size=8)
+                spoke = ([x, of_head[-1, 0].item()], [y, of_head[-1, 1].item()])
+                axes.plot(*spoke, color=MUTED, linewidth=0.8, zorder=2)
+                draw_points(axes, of_head, head=head, area=13, linewidths=0.4)
+            draw_reference_point(axes, x, y, size=6)
         axes.set_title(title)
     return figure
 
@@ -326,10 +332,13 @@ def star_against_target(yours: Tensor, target: Tensor) -> Figure:
     reach = int(torch.cat([yours, target]).abs().max().ceil().clamp(1, 12))
     axes.set_xticks(range(-reach, reach + 1))
     axes.set_yticks(range(-reach, reach + 1))
-    axes.grid(color=GRID_COLOR, linewidth=0.7)
+    borders = [x + 0.5 for x in range(-reach - 1, reach + 1)]  # ticks are cell centers, lines are borders
+    axes.set_xticks(borders, minor=True)
+    axes.set_yticks(borders, minor=True)
+    axes.grid(which="minor", color=GRID_COLOR, linewidth=0.7)
     axes.set(xlim=(-reach - 0.6, reach + 0.6), ylim=(reach + 0.6, -reach - 0.6), aspect="equal")
     axes.spines[:].set_visible(False)
-    axes.tick_params(length=0)
+    axes.tick_params(which="both", length=0)
     _draw_pairs(axes, yours.flatten(0, 1), target.flatten(0, 1))
     draw_reference_point(axes, 0, 0)
     axes.set_xlabel("offset x, in cells")
