@@ -3,10 +3,10 @@
 from typing import NamedTuple
 
 import torch
-from skimage import data as skimage_data
 from torch import Tensor
 from torch.nn.functional import adaptive_avg_pool2d, interpolate
 
+from detr_tutorial.data import photos
 from detr_tutorial.deformable_attention import MSDeformAttn
 from detr_tutorial.features import FlattenedFeatures, flatten_levels
 
@@ -23,11 +23,9 @@ class Example(NamedTuple):
 def example(trained: bool = True) -> Example:
     """Random maps of real photographs; `trained` gives the attention weights that depend on the query."""
     generator = torch.Generator().manual_seed(5)
-    photographs = (skimage_data.chelsea(), skimage_data.astronaut())
+    photographs = (photos.load("cat"), photos.load("astronaut"))
     images = tuple(
-        interpolate(
-            torch.as_tensor(photo).permute(2, 0, 1)[None] / 255, size, mode="bilinear", antialias=True
-        )[0].clamp(0, 1)
+        interpolate(photo[None], size, mode="bilinear", antialias=True)[0].clamp(0, 1)
         for photo, size in zip(photographs, SIZES, strict=True)
     )
     canvas = torch.zeros(2, 3, 296, 320)

@@ -395,6 +395,7 @@ def test_several_widgets_on_a_page_live_side_by_side(open_page, html, scene):
     ]
 
 
+@pytest.mark.timing
 def test_a_pointer_move_is_drawn_within_16_ms(open_page, html):
     page = open_page(html)
     times = page.evaluate(
