@@ -28,9 +28,7 @@ class _Geometry(NamedTuple):
 
     size: Tensor  # (2 [x, y], 1, 1, P) width and height
     last_near: Tensor  # (2, 1, 1, P) the last cell that has a far neighbor
-    to_far: (
-        Tensor  # (2, 2 [near, far], 1, 1, P) from the near cell; out of reach where a map is one cell wide
-    )
+    to_far: Tensor  # (2, 2 [near, far], 1, 1, P) steps from the near cell; out of reach in a map of one cell
     first_row: Tensor  # (M, P) row of the table where the level begins
     corner_rows: Tensor  # (2 [y], 2 [x], 1, 1, P) rows of the table from the near corner to each of the four
 
@@ -78,14 +76,14 @@ class SparseAttention(torch.autograd.Function):
         heads = value.shape[2]
         table = rearrange(value, "B S M D -> (B S M) D")
         rows = rearrange(grad_output, "B Q (M D) -> (B Q M) D", M=heads).contiguous()
-        weights = rearrange(weights, "B Q M L K -> (B Q) M (L K)")
-        row_length = 4 * weights.shape[2]
+        flat_weights = rearrange(weights, "B Q M L K -> (B Q) M (L K)")
+        row_length = 4 * flat_weights.shape[2]
         columns = torch.empty(len(rows), row_length, dtype=_index_dtype(value))
         entries = table.new_empty(len(rows), row_length)
-        grad_weights = torch.empty_like(weights)
-        grad_pixels = weights.new_empty(2, *weights.shape)
+        grad_weights = torch.empty_like(flat_weights)
+        grad_pixels = flat_weights.new_empty(2, *flat_weights.shape)
 
-        for chunk in _chunks(value, ctx.shapes, locations, ctx.saved_tensors[2].to(value.dtype)):
+        for chunk in _chunks(value, ctx.shapes, locations, weights):
             part = slice(chunk.queries.start * heads, chunk.queries.stop * heads)
             columns[part] = rearrange(chunk.columns, "y x n M P -> (n M) (y x P)")
             entries[part] = rearrange(chunk.entries, "y x n M P -> (n M) (y x P)")
@@ -97,7 +95,9 @@ class SparseAttention(torch.autograd.Function):
             grad_pixels[0, chunk.queries] = _near_plus_far(_near_plus_far(grad_corners, slope_x), hat_y)
 
         size = _geometry(ctx.shapes, heads, locations.shape[4], value).size
-        grad_locations = grad_pixels.mul_(weights).mul_(size)  # a location counts in maps, a pixel in cells
+        grad_locations = grad_pixels.mul_(flat_weights).mul_(
+            size
+        )  # a location counts in maps, a pixel in cells
         axes = {"B": len(value), "L": len(ctx.shapes)}
         grads = (
             _transposed_product(columns, entries, rows, table).view_as(value),
