@@ -95,9 +95,7 @@ class SparseAttention(torch.autograd.Function):
             grad_pixels[0, chunk.queries] = _near_plus_far(_near_plus_far(grad_corners, slope_x), hat_y)
 
         size = _geometry(ctx.shapes, heads, locations.shape[4], value).size
-        grad_locations = grad_pixels.mul_(flat_weights).mul_(
-            size
-        )  # a location counts in maps, a pixel in cells
+        grad_locations = grad_pixels * flat_weights * size  # a location counts in maps, a pixel in cells
         axes = {"B": len(value), "L": len(ctx.shapes)}
         grads = (
             _transposed_product(columns, entries, rows, table).view_as(value),
