@@ -121,15 +121,12 @@ def kept_mass(mass: Tensor, extent: tuple[float, float, float, float], size: tup
     draw_cells(axes, size, color="white", margin=0)
     columns = np.linspace(extent[0], extent[1], mass.shape[1])
     rows = np.linspace(extent[3], extent[2], mass.shape[0])
-    contour = axes.contour(
-        columns, rows, mass.numpy(), levels=[0.25, 0.5, 0.75, 0.999], colors=INK, linewidths=0.9
-    )
-    axes.clabel(contour, fmt=lambda value: "1" if value > 0.99 else f"{value:g}", fontsize=8)
+    axes.contour(columns, rows, mass.numpy(), levels=[0.25, 0.5, 0.75, 0.999], colors=INK, linewidths=0.9)
     axes.set_xlim(extent[0], extent[1])
     axes.set_ylim(extent[2], extent[3])
     height, width = size
     axes.add_patch(Rectangle((-0.5, -0.5), width, height, fill=False, edgecolor=INK, linewidth=1.8))
-    for x, y in ((1.25, 1.0), (-0.5, 2.0), (width - 0.5, height - 0.5), (width + 0.5, 1.0)):
+    for x, y in ((1.25, 1.0), (-0.5, 2.0), (width - 0.5, height - 0.5), (width + 0.25, 1.0)):
         kept = max(0.0, min(1.0, x + 1, width - x)) * max(0.0, min(1.0, y + 1, height - y))
         square = Rectangle(
             (x - 0.5, y - 0.5), 1, 1, fill=False, edgecolor=WRONG_COLOR, linewidth=1.6, zorder=4
@@ -284,7 +281,9 @@ def small_matrix(matrix: Tensor, values: Tensor, outputs: Tensor, spatial_shapes
     figure, grid = new_figure(7.2, 3.3, columns=3, width_ratios=(tokens, 2.4, 2.4))
     axes, column, result = grid[0]
     shown = np.ma.masked_equal(matrix.detach().numpy(), 0)
-    axes.imshow(shown, cmap="Blues", vmin=-0.1, vmax=0.4, aspect="auto")
+    weights = axes.imshow(shown, cmap="Blues", vmin=0, vmax=float(matrix.max()), aspect="auto")
+    bar = figure.colorbar(weights, ax=axes, orientation="horizontal", shrink=0.5, aspect=30, pad=0.02)
+    bar.set_label("weight in the sum, head 0")
     axes.set_xticks(np.arange(tokens + 1) - 0.5, minor=True)
     axes.set_yticks(np.arange(queries + 1) - 0.5, minor=True)
     axes.grid(which="minor", color="#E2E2E2", linewidth=0.7)
@@ -297,16 +296,19 @@ def small_matrix(matrix: Tensor, values: Tensor, outputs: Tensor, spatial_shapes
         axes.text((start + end - 1) / 2, -1.15, f"level {level}", ha="center", va="bottom", fontsize=9)
         if level:
             axes.axvline(start - 0.5, color=INK, linewidth=1.2)
-    axes.set_xticks(range(0, tokens, 6))
+    axes.set_xticks([*range(0, tokens, 6), tokens - 1])
     axes.set_yticks(range(queries))
     axes.set_xlabel("token")
     axes.set_ylabel("query")
-    for name, numbers, plot in (("values", values, column), ("output", outputs, result)):
+    for name, numbers, plot in (
+        ("values,\nchannel 0", values, column),
+        ("output,\nchannel 0", outputs, result),
+    ):
         picture = numbers.detach().numpy()[:, None]
         plot.imshow(picture, cmap="PuOr", vmin=-2.2, vmax=2.2, aspect="auto")
         plot.set_xticks([])
         plot.set_yticks([])
-        plot.set_xlabel(name)
+        plot.set_xlabel(f"{name},\nchannel 0")
     for query, number in enumerate(outputs.tolist()):
         result.text(0, query, f"{number:.1f}", ha="center", va="center", fontsize=8)
     axes.text(1.01, 0.5, "×", transform=axes.transAxes, fontsize=15, ha="left", va="center")
@@ -327,7 +329,7 @@ def big_matrix(matrix: Tensor, spatial_shapes: SpatialShapes) -> Figure:
     filled = (matrix > 1e-6).float()  # less is rounding
     start = edges[1]
     panels = (
-        (filled, 0, "all queries, all tokens"),
+        (filled, 0, "head 1: all queries, all tokens"),
         (filled[start:, start:], start, "the coarser levels, larger"),
     )
     for axes, (part, offset, title) in zip(grid[0], panels, strict=True):
@@ -349,13 +351,18 @@ def big_matrix(matrix: Tensor, spatial_shapes: SpatialShapes) -> Figure:
             first, last = first - offset, last - offset
             for span in (([first, last], [-0.025 * size] * 2), ([-0.025 * size] * 2, [first, last])):
                 axes.plot(*span, color=LEVEL_COLORS[level], linewidth=5, clip_on=False, solid_capstyle="butt")
+            name = {"fontsize": 8, "color": INK, "ha": "center", "va": "bottom"}
+            wide = last - first > 0.1 * size
+            label = f"level {level}" if wide else str(level)
+            if last - first > 0.03 * size:
+                axes.text((first + last) / 2, -0.045 * size, label, **name)
             if first:
                 axes.axvline(first, color=GRID_COLOR, linewidth=0.7)
                 axes.axhline(first, color=GRID_COLOR, linewidth=0.7)
         axes.set_xticks([])
         axes.set_yticks([])
         axes.spines[:].set_visible(True)
-        axes.set_title(title, pad=12)
+        axes.set_title(title, pad=24)
         axes.set_xlabel("token that is read")
     grid[0, 0].set_ylabel("query", labelpad=9)
     return figure
@@ -391,6 +398,8 @@ def hats(width: int, points: Sequence[float]) -> Figure:
         axes.plot([-2, width + 2], [0, 0], color=GRID_COLOR, linewidth=1, zorder=1)
         axes.vlines(x, 0, 1.06, color=INK, linewidth=1, linestyle=(0, (3, 2)), zorder=4)
         axes.plot([x], [0], marker="o", markersize=7, color=INK, markeredgecolor="white", zorder=6)
+        if axes in grid[:, 0]:
+            axes.set_ylabel("weight")
         axes.set_title(f"x = {x:g}   " + "   ".join(shares), fontsize=10)
         axes.set(xlim=(-1.4, width + 2.0), ylim=(-0.46, 1.1), xticks=[], yticks=[0, 1])
         axes.spines[:].set_visible(False)
@@ -413,10 +422,10 @@ def two_limits(size: tuple[int, int], attention: Tensor, query: tuple[int, int],
     row, column = query
     for axes in grid[0]:
         draw_cells(axes, size, numbers=False, margin=0.1)
-        draw_reference_point(axes, column, row, size=11)
+        draw_reference_point(axes, column, row, size=15)
     rows, columns = np.mgrid[:height, :width]
     cells = torch.tensor(np.stack([columns.ravel(), rows.ravel()], axis=-1))
-    draw_points(grid[0, 0], cells, weights=attention.flatten(), area=45)
+    draw_points(grid[0, 0], cells, weights=attention.flatten(), area=45, zorder=7)
     grid[0, 0].set_title("every cell, softmax weights")
     grid[0, 0].set_xlabel("dense attention")
     steps = torch.cartesian_prod(torch.arange(-1, 2), torch.arange(-1, 2)).flip(-1)
