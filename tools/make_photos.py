@@ -7,7 +7,7 @@ Sources and licenses are those given in scikit-image's docstrings (skimage.data.
 import json
 from pathlib import Path
 
-import skimage.data
+import skimage.data  # pyright: ignore[reportMissingImports]
 from PIL import Image
 
 FOLDER = Path(__file__).parent.parent / "detr_tutorial" / "data" / "photos"
