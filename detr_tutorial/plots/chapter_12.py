@@ -301,14 +301,14 @@ def small_matrix(matrix: Tensor, values: Tensor, outputs: Tensor, spatial_shapes
     axes.set_xlabel("token")
     axes.set_ylabel("query")
     for name, numbers, plot in (
-        ("values,\nchannel 0", values, column),
-        ("output,\nchannel 0", outputs, result),
+        ("values", values, column),
+        ("output", outputs, result),
     ):
         picture = numbers.detach().numpy()[:, None]
         plot.imshow(picture, cmap="PuOr", vmin=-2.2, vmax=2.2, aspect="auto")
         plot.set_xticks([])
         plot.set_yticks([])
-        plot.set_xlabel(f"{name},\nchannel 0")
+        plot.set_xlabel(f"{name}\nchannel 0", fontsize=7)
     for query, number in enumerate(outputs.tolist()):
         result.text(0, query, f"{number:.1f}", ha="center", va="center", fontsize=8)
     axes.text(1.01, 0.5, "×", transform=axes.transAxes, fontsize=15, ha="left", va="center")
