@@ -281,7 +281,8 @@ def small_matrix(matrix: Tensor, values: Tensor, outputs: Tensor, spatial_shapes
     figure, grid = new_figure(7.2, 3.3, columns=3, width_ratios=(tokens, 2.4, 2.4))
     axes, column, result = grid[0]
     shown = np.ma.masked_equal(matrix.detach().numpy(), 0)
-    weights = axes.imshow(shown, cmap="Blues", vmin=0, vmax=float(matrix.max()), aspect="auto")
+    blues = ListedColormap(matplotlib.colormaps["Blues"](np.linspace(0.2, 1, 256)))  # small is not white
+    weights = axes.imshow(shown, cmap=blues, vmin=0, vmax=float(matrix.max()), aspect="auto")
     bar = figure.colorbar(weights, ax=axes, orientation="horizontal", shrink=0.5, aspect=30, pad=0.02)
     bar.set_label("weight in the sum, head 0")
     axes.set_xticks(np.arange(tokens + 1) - 0.5, minor=True)
@@ -422,7 +423,7 @@ def two_limits(size: tuple[int, int], attention: Tensor, query: tuple[int, int],
     row, column = query
     for axes in grid[0]:
         draw_cells(axes, size, numbers=False, margin=0.1)
-        draw_reference_point(axes, column, row, size=15)
+        draw_reference_point(axes, column, row, size=24)
     rows, columns = np.mgrid[:height, :width]
     cells = torch.tensor(np.stack([columns.ravel(), rows.ravel()], axis=-1))
     draw_points(grid[0, 0], cells, weights=attention.flatten(), area=45, zorder=7)
