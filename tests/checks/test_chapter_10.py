@@ -1,10 +1,7 @@
 """Chapter 10: its checks name every known mistake, and the code in the notebook is right by them."""
 
-import ast
-from pathlib import Path
 from typing import Any
 
-import nbformat
 import pytest
 import torch
 from torch.testing import assert_close
@@ -18,31 +15,16 @@ from detr_tutorial.checks.chapter_10 import (
 )
 from detr_tutorial.padding import valid_ratios
 from detr_tutorial.reference_points import encoder_reference_points, to_normalized
+from tests.checks.notebook import run_chapter, solutions
 
-NOTEBOOK = Path(__file__).resolve().parents[2] / "notebooks" / "10_reference_points.ipynb"
+NOTEBOOK = "10_reference_points"
 CHECKS = (checks.pixel_centers, checks.encoder_reference_points, checks.decoder_reference_points)
-
-
-def code_cells() -> list[nbformat.NotebookNode]:
-    return [cell for cell in nbformat.read(NOTEBOOK, as_version=4).cells if cell.cell_type == "code"]
-
-
-def run(source: str, namespace: dict[str, Any]) -> Any:
-    """Run a cell and return the value of its last expression."""
-    tree = ast.parse(source)
-    last = tree.body[-1] if tree.body else None
-    if not isinstance(last, ast.Expr):
-        return exec(compile(tree, "cell", "exec"), namespace)
-    exec(compile(ast.Module(tree.body[:-1], []), "cell", "exec"), namespace)
-    return eval(compile(ast.Expression(last.value), "cell", "eval"), namespace)
 
 
 @pytest.fixture(scope="module")
 def chapter() -> dict[str, Any]:
     """The notebook's names after a run of all cells; what each cell returned under "results"."""
-    namespace: dict[str, Any] = {}
-    results = {cell.id: run(cell.source, namespace) for cell in code_cells()}
-    return {**namespace, "results": results}
+    return run_chapter(NOTEBOOK)
 
 
 def random_masks(seed: int, shapes: list[tuple[int, int]]) -> list[torch.Tensor]:
@@ -60,9 +42,10 @@ def random_masks(seed: int, shapes: list[tuple[int, int]]) -> list[torch.Tensor]
 
 
 def test_every_solution_passes_its_check(chapter):
-    solutions = [cell.id for cell in code_cells() if "solution" in cell.metadata.get("tags", [])]
-    assert len(solutions) == 5
-    checked = [result for name in solutions if isinstance(result := chapter["results"][name], CheckResult)]
+    assert len(solutions(NOTEBOOK)) == 5
+    checked = [
+        result for name in solutions(NOTEBOOK) if isinstance(result := chapter["results"][name], CheckResult)
+    ]
     assert len(checked) == 3
     for result in checked:
         assert result.passed, result.message

@@ -1,10 +1,7 @@
 """Chapter 11: its checks name every known mistake, and the code in the notebook is right by them."""
 
-import ast
-from pathlib import Path
 from typing import Any
 
-import nbformat
 import pytest
 import torch
 from einops import rearrange
@@ -19,8 +16,9 @@ from detr_tutorial.checks.chapter_11 import (
 )
 from detr_tutorial.deformable_attention import MSDeformAttn, star_offsets
 from detr_tutorial.reference_points import sampling_locations
+from tests.checks.notebook import run_chapter, solutions
 
-NOTEBOOK = Path(__file__).resolve().parents[2] / "notebooks" / "11_sampling_offsets.ipynb"
+NOTEBOOK = "11_sampling_offsets"
 CHECKS = (
     checks.sampling_locations,
     checks.box_sampling_locations,
@@ -29,26 +27,10 @@ CHECKS = (
 )
 
 
-def code_cells() -> list[nbformat.NotebookNode]:
-    return [cell for cell in nbformat.read(NOTEBOOK, as_version=4).cells if cell.cell_type == "code"]
-
-
-def run(source: str, namespace: dict[str, Any]) -> Any:
-    """Run a cell and return the value of its last expression."""
-    tree = ast.parse(source)
-    last = tree.body[-1] if tree.body else None
-    if not isinstance(last, ast.Expr):
-        return exec(compile(tree, "cell", "exec"), namespace)
-    exec(compile(ast.Module(tree.body[:-1], []), "cell", "exec"), namespace)
-    return eval(compile(ast.Expression(last.value), "cell", "eval"), namespace)
-
-
 @pytest.fixture(scope="module")
 def chapter() -> dict[str, Any]:
     """The notebook's names after a run of all its cells; "results" by cell id."""
-    namespace: dict[str, Any] = {}
-    results = {cell.id: run(cell.source, namespace) for cell in code_cells()}
-    return {**namespace, "results": results}
+    return run_chapter(NOTEBOOK)
 
 
 def around_boxes(reference_boxes, sampling_offsets):
@@ -57,9 +39,10 @@ def around_boxes(reference_boxes, sampling_offsets):
 
 
 def test_every_solution_that_a_check_can_judge_passes_it(chapter):
-    solutions = [cell.id for cell in code_cells() if "solution" in cell.metadata.get("tags", [])]
-    assert len(solutions) == 5
-    checked = [chapter["results"][name] for name in solutions if chapter["results"][name] is not None]
+    assert len(solutions(NOTEBOOK)) == 5
+    checked = [
+        chapter["results"][name] for name in solutions(NOTEBOOK) if chapter["results"][name] is not None
+    ]
     assert len(checked) == 3
     for result in checked:
         assert result.passed, result.message

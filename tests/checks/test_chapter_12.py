@@ -1,10 +1,7 @@
 """Chapter 12: its checks name every known mistake, and the code in the notebook is right by them."""
 
-import ast
-from pathlib import Path
 from typing import Any
 
-import nbformat
 import pytest
 import torch
 from torch.testing import assert_close
@@ -13,40 +10,23 @@ from detr_tutorial import checks
 from detr_tutorial.checks.chapter_12 import bilinear_sample_by_loops, ms_deform_attn_by_loops
 from detr_tutorial.deformable_attention import ms_deform_attn
 from detr_tutorial.measure import measure
+from tests.checks.notebook import run_chapter, solutions
 
-NOTEBOOK = Path(__file__).resolve().parents[2] / "notebooks" / "12_grid_sample_attention.ipynb"
+NOTEBOOK = "12_grid_sample_attention"
 TIMED = "ch12-cost"  # cells that only measure time
-
-
-def code_cells() -> list[nbformat.NotebookNode]:
-    return [cell for cell in nbformat.read(NOTEBOOK, as_version=4).cells if cell.cell_type == "code"]
-
-
-def run(source: str, namespace: dict[str, Any]) -> Any:
-    """Run a cell and return the value of its last expression."""
-    tree = ast.parse(source)
-    last = tree.body[-1] if tree.body else None
-    if not isinstance(last, ast.Expr):
-        return exec(compile(tree, "cell", "exec"), namespace)
-    exec(compile(ast.Module(tree.body[:-1], []), "cell", "exec"), namespace)
-    return eval(compile(ast.Expression(last.value), "cell", "eval"), namespace)
 
 
 @pytest.fixture(scope="module")
 def chapter() -> dict[str, Any]:
     """The notebook's names after a run of all cells but the timed ones; "results" by cell id."""
-    namespace: dict[str, Any] = {}
-    results = {}
-    for cell in code_cells():
-        if not cell.id.startswith(TIMED):
-            results[cell.id] = run(cell.source, namespace)
-    return {**namespace, "results": results}
+    return run_chapter(NOTEBOOK, skip=TIMED)
 
 
 def test_every_solution_passes_its_check(chapter):
-    solutions = [cell.id for cell in code_cells() if "solution" in cell.metadata.get("tags", [])]
-    assert len(solutions) == 4
-    checked = [chapter["results"][name] for name in solutions if chapter["results"][name] is not None]
+    assert len(solutions(NOTEBOOK)) == 4
+    checked = [
+        chapter["results"][name] for name in solutions(NOTEBOOK) if chapter["results"][name] is not None
+    ]
     assert len(checked) == 2
     for result in checked:
         assert result.passed, result.message
