@@ -125,10 +125,10 @@ def _bilinear(level_map: Tensor, point: Tensor) -> Tensor:
     x, y = point[0] * width - 0.5, point[1] * height - 0.5
     left, top = math.floor(x.item()), math.floor(y.item())
     total = level_map.new_zeros(level_map.shape[-1])
-    for row in (top, top + 1):
-        for column in (left, left + 1):
+    for row, weight_y in ((top, top + 1 - y), (top + 1, y - top)):
+        for column, weight_x in ((left, left + 1 - x), (left + 1, x - left)):
             if 0 <= row < height and 0 <= column < width:
-                total = total + (1 - (y - row).abs()) * (1 - (x - column).abs()) * level_map[row, column]
+                total = total + weight_y * weight_x * level_map[row, column]
     return total
 
 
