@@ -5,7 +5,6 @@ files hold (x, y, w, h) with the top left corner. Taught in notebooks/02_images_
 """
 
 import torch
-from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor
 
@@ -140,9 +139,8 @@ def pairwise_iou(boxes: Float[Tensor, "N 4"], others: Float[Tensor, "P 4"]) -> F
         TypeError, ValueError: if an argument is not such a tensor; (cx, cy, w, h) is usually caught here.
     Source: DETR (arXiv 2005.12872), `box_ops.py`; taught in notebooks/02_images_boxes_padding.ipynb.
     """
-    intersection, union = _intersection_and_union(
-        _require_corners("boxes", boxes), _require_corners("others", others)
-    )
+    boxes, others = _require_corners("boxes", boxes), _require_corners("others", others)
+    intersection, union = _intersection_and_union(boxes[:, None], others[None])
     return _divide(intersection, union)
 
 
@@ -162,11 +160,28 @@ def pairwise_giou(boxes: Float[Tensor, "N 4"], others: Float[Tensor, "P 4"]) -> 
     notebooks/02_images_boxes_padding.ipynb.
     """
     boxes, others = _require_corners("boxes", boxes), _require_corners("others", others)
-    intersection, union = _intersection_and_union(boxes, others)
-    top_left = torch.minimum(boxes[:, None, :2], others[None, :, :2])
-    bottom_right = torch.maximum(boxes[:, None, 2:], others[None, :, 2:])
-    enclosing = (bottom_right - top_left).prod(dim=-1)
-    return _divide(intersection, union) - _divide(enclosing - union, enclosing)
+    return _giou(boxes[:, None], others[None])
+
+
+def paired_giou(boxes: Float[Tensor, "N 4"], others: Float[Tensor, "N 4"]) -> Float[Tensor, "N"]:
+    """Measure the generalized overlap of every box with the one other box in the same row.
+
+    The diagonal of `pairwise_giou`, without the rest of the table.
+
+    Args:
+        boxes: (N, 4) as corners (x1, y1, x2, y2), with x2 >= x1 and y2 >= y1; N may be 0.
+        others: (N, 4) in the same unit.
+    Returns:
+        N numbers, each in [-1, 1].
+    Raises:
+        TypeError, ValueError: if an argument is not such a tensor; (cx, cy, w, h) is usually caught here.
+    Source: Generalized IoU (arXiv 1902.09630), algorithm 1; taught in
+    notebooks/02_images_boxes_padding.ipynb.
+    """
+    boxes, others = _require_corners("boxes", boxes), _require_corners("others", others)
+    if len(boxes) != len(others):
+        raise ValueError(f"boxes and others must have as many rows, got {len(boxes)} and {len(others)}")
+    return _giou(boxes, others)
 
 
 def _columns(boxes: Tensor) -> tuple[Tensor, ...]:
@@ -187,15 +202,27 @@ def _require_corners(name: str, boxes: Tensor) -> Tensor:
 
 
 def _area(boxes: Tensor) -> Tensor:
-    return (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
+    return _product(boxes[..., 2:] - boxes[..., :2])
+
+
+def _product(sizes: Tensor) -> Tensor:
+    width, height = sizes.unbind(-1)
+    return width * height
 
 
 def _intersection_and_union(boxes: Tensor, others: Tensor) -> tuple[Tensor, Tensor]:
-    top_left = torch.maximum(boxes[:, None, :2], others[None, :, :2])
-    bottom_right = torch.minimum(boxes[:, None, 2:], others[None, :, 2:])
-    intersection = (bottom_right - top_left).clamp(min=0).prod(dim=-1)
-    areas = rearrange(_area(boxes), "N -> N 1") + rearrange(_area(others), "P -> 1 P")
-    return intersection, areas - intersection
+    top_left = torch.maximum(boxes[..., :2], others[..., :2])
+    bottom_right = torch.minimum(boxes[..., 2:], others[..., 2:])
+    intersection = _product((bottom_right - top_left).clamp(min=0))
+    return intersection, _area(boxes) + _area(others) - intersection
+
+
+def _giou(boxes: Tensor, others: Tensor) -> Tensor:
+    intersection, union = _intersection_and_union(boxes, others)
+    top_left = torch.minimum(boxes[..., :2], others[..., :2])
+    bottom_right = torch.maximum(boxes[..., 2:], others[..., 2:])
+    enclosing = _product(bottom_right - top_left)
+    return _divide(intersection, union) - _divide(enclosing - union, enclosing)
 
 
 def _divide(numerator: Tensor, denominator: Tensor) -> Tensor:
