@@ -50,9 +50,7 @@ class ResNet50Backbone(nn.Module):
         super().__init__()
         if weights not in (None, "IMAGENET1K_V1"):
             raise ValueError(f'weights must be None or "IMAGENET1K_V1", got {weights!r}')
-        self.levels = tuple(require_list("levels", levels, "ints out of 3, 4, 5"))
-        if not set(self.levels) <= set(LEVELS) or list(self.levels) != sorted(set(self.levels)):
-            raise ValueError(f"levels must be rising and out of 3, 4, 5, got {self.levels}")
+        self.levels = _require_levels(levels)
         resnet = torchvision.models.resnet50(
             weights=None,
             norm_layer=FrozenBatchNorm2d,  # eps 1e-5, statistics never move
@@ -92,24 +90,34 @@ class SmallBackbone(nn.Module):
     """A few convolutions with group norm: maps of strides 8, 16 and 32 in milliseconds on a CPU.
 
     Args:
-        channels: channels of the three maps, finest first; each divisible by 8.
+        channels: channels of C3, C4 and C5; each divisible by 8.
+        levels: which of C3, C4, C5 to return, in this order; (5,) is for single-scale models.
+        dilated: keep C5 at stride 16 with dilated convolutions (DC5).
     Raises:
-        TypeError, ValueError: if `channels` does not hold three positive ints divisible by 8.
+        TypeError, ValueError: if `channels` does not hold three positive ints divisible by 8, or `levels` is
+            another value.
     Source: ours, for CPU work; taught in notebooks/03_backbone.ipynb.
     """
 
-    def __init__(self, channels: Sequence[int] = (32, 64, 128)) -> None:
+    def __init__(
+        self,
+        channels: Sequence[int] = (32, 64, 128),
+        levels: Sequence[int] = LEVELS,
+        dilated: bool = False,
+    ) -> None:
         super().__init__()
-        self.channels = tuple(require_list("channels", channels, "ints"))
-        if len(self.channels) != 3:
-            raise ValueError(f"channels must hold 3 ints, one a level, got {len(self.channels)}")
-        for index, width in enumerate(self.channels):
+        widths = require_list("channels", channels, "ints")
+        if len(widths) != 3:
+            raise ValueError(f"channels must hold 3 ints, one a level, got {len(widths)}")
+        for index, width in enumerate(widths):
             require_divisible(f"channels[{index}]", require_int(f"channels[{index}]", width), "groups", 8)
-        self.strides = (8, 16, 32)
-        self.stem = nn.Sequential(_halve(3, 16), _halve(16, 32))  # stride 4
-        widths = (32, *self.channels)
+        self.levels = _require_levels(levels)
+        self.channels = tuple(widths[level - 3] for level in self.levels)
+        self.strides = tuple({3: 8, 4: 16, 5: 16 if dilated else 32}[level] for level in self.levels)
+        self.stem = nn.Sequential(_shrink(3, 16), _shrink(16, 32))  # stride 4
         self.stages = nn.ModuleList(
-            nn.Sequential(_halve(widths[i], widths[i + 1]), _Residual(widths[i + 1])) for i in range(3)
+            nn.Sequential(_shrink(before, width, dilated and level == 5), _Residual(width))
+            for level, before, width in zip(LEVELS, [32, *widths], widths, strict=False)
         )
 
     def forward(self, batch: PaddedBatch) -> BackboneFeatures:
@@ -124,11 +132,11 @@ class SmallBackbone(nn.Module):
         """
         pixels, mask = _require_batch(batch)
         current = self.stem(pixels)
-        maps = []
-        for stage in self.stages:
+        maps = {}
+        for level, stage in zip(LEVELS, self.stages, strict=True):
             current = stage(current)
-            maps.append(current)
-        return _with_masks(maps, mask)
+            maps[level] = current
+        return _with_masks([maps[level] for level in self.levels], mask)
 
 
 class _Residual(nn.Module):
@@ -141,13 +149,21 @@ class _Residual(nn.Module):
         return torch.relu(features + self.norm(self.conv(features)))
 
 
-def _halve(in_channels: int, out_channels: int) -> nn.Sequential:
-    """A convolution with stride 2: n cells become ceil(n / 2)."""
+def _shrink(in_channels: int, out_channels: int, dilated: bool = False) -> nn.Sequential:
+    """A convolution with stride 2: n cells become ceil(n / 2). Dilated, it keeps the size."""
+    stride, reach = (1, 2) if dilated else (2, 1)
     return nn.Sequential(
-        nn.Conv2d(in_channels, out_channels, 3, stride=2, padding=1, bias=False),
+        nn.Conv2d(in_channels, out_channels, 3, stride=stride, padding=reach, dilation=reach, bias=False),
         nn.GroupNorm(8, out_channels),
         nn.ReLU(),
     )
+
+
+def _require_levels(levels: Any) -> tuple[int, ...]:
+    rising = tuple(require_list("levels", levels, "ints out of 3, 4, 5"))
+    if not set(rising) <= set(LEVELS) or list(rising) != sorted(set(rising)):
+        raise ValueError(f"levels must be rising and out of 3, 4, 5, got {rising}")
+    return rising
 
 
 def _with_masks(maps: list[Tensor], mask: Bool[Tensor, "B H W"]) -> BackboneFeatures:

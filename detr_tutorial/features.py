@@ -163,7 +163,7 @@ def flatten_levels(
         positions=torch.cat([rearrange(position, "B C H W -> B (H W) C") for position in with_level], dim=1),
         mask=torch.cat([rearrange(mask, "B H W -> B (H W)") for mask in masks], dim=1),
         spatial_shapes=tuple((feature.shape[2], feature.shape[3]) for feature in features),
-        valid_ratios=valid_ratios(masks),
+        valid_ratios=valid_ratios(masks, torch.promote_types(features[0].dtype, torch.float32)),
     )
 
 

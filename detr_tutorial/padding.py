@@ -101,17 +101,20 @@ def resize_mask(mask: Bool[Tensor, "B H W"], size: tuple[int, int]) -> Bool[Tens
     return F.interpolate(mask[:, None].float(), size=(height, width), mode="nearest")[:, 0].bool()
 
 
-def valid_ratios(masks: Sequence[Bool[Tensor, "B _ _"]]) -> Float[Tensor, "B L 2"]:
+def valid_ratios(
+    masks: Sequence[Bool[Tensor, "B _ _"]], dtype: torch.dtype = torch.float32
+) -> Float[Tensor, "B L 2"]:
     """Say for every image and level which part of the width and of the height holds the image.
 
     Args:
         masks: one (B, H_l, W_l) mask a level, True where it is padding; padding only right and bottom.
+        dtype: of the answer.
     Returns:
         (x, y) = (valid width / width, valid height / height), each in (0, 1].
     Raises:
         TypeError: if `masks` is not a list or tuple of bool tensors.
         ValueError: if there is no level, batch sizes differ, an image has no valid cell, or the padding is
-            not only right and bottom (a letterboxed image).
+            not only right and bottom (a letterboxed image); not looked at inside `torch.compile`.
     Source: Deformable DETR (arXiv 2010.04159), `DeformableTransformer.get_valid_ratio`; taught in
     notebooks/10_reference_points.ipynb.
     """
@@ -127,17 +130,22 @@ def valid_ratios(masks: Sequence[Bool[Tensor, "B _ _"]]) -> Float[Tensor, "B L 2
         height, width = mask.shape[1:]
         valid_heights = (~mask[:, :, 0]).sum(dim=1)  # B, counted down the first column
         valid_widths = (~mask[:, 0, :]).sum(dim=1)  # B, counted along the first row
-        expected = _right_bottom_mask(valid_heights, valid_widths, (height, width))
-        wrong = (mask != expected).flatten(1).any(dim=1)
-        if wrong.any():
-            raise ValueError(
-                f"masks[{level}], image {_first(wrong)}: padding must be right and bottom only "
-                "(True is padding); move a letterboxed image to the top left corner"
-            )
-        if (valid_heights == 0).any():
-            raise ValueError(f"masks[{level}], image {_first(valid_heights == 0)}: every cell is padding")
-        ratios.append(torch.stack([valid_widths / width, valid_heights / height], dim=-1))
+        if not torch.compiler.is_compiling():
+            _require_right_bottom(level, mask, valid_heights, valid_widths)
+        ratios.append(torch.stack([valid_widths.to(dtype) / width, valid_heights.to(dtype) / height], dim=-1))
     return torch.stack(ratios, dim=1)
+
+
+def _require_right_bottom(level: int, mask: Tensor, valid_heights: Tensor, valid_widths: Tensor) -> None:
+    expected = _right_bottom_mask(valid_heights, valid_widths, (mask.shape[1], mask.shape[2]))
+    wrong = (mask != expected).flatten(1).any(dim=1)
+    if wrong.any():
+        raise ValueError(
+            f"masks[{level}], image {_first(wrong)}: padding must be right and bottom only "
+            "(True is padding); move a letterboxed image to the top left corner"
+        )
+    if (valid_heights == 0).any():
+        raise ValueError(f"masks[{level}], image {_first(valid_heights == 0)}: every cell is padding")
 
 
 def _first(flags: Bool[Tensor, "B"]) -> int:

@@ -51,19 +51,22 @@ class SinePositionEncoding(nn.Module):
         self.normalize = normalize
         self.offset = require_number("offset", offset)
 
-    def forward(self, mask: Bool[Tensor, "B H W"]) -> Float[Tensor, "B C H W"]:
+    def forward(
+        self, mask: Bool[Tensor, "B H W"], dtype: torch.dtype = torch.float32
+    ) -> Float[Tensor, "B C H W"]:
         """Encode every cell of a map.
 
         Args:
             mask: True where the map is padding. Cells of the padding get numbers without a meaning; in rows
                 and columns that are padding only, they differ from the official code's.
+            dtype: of the answer, and of the arithmetic: float32 or float64.
         Returns:
             The encoding, C = 2 * num_features_per_axis, y first.
         Raises:
             TypeError, ValueError: if `mask` is not a bool tensor of shape (B, H, W).
         """
         require_tensor("mask", mask, "B H W", "bool")
-        valid = (~mask).float()
+        valid = (~mask).to(dtype)
         y, x = valid.cumsum(dim=1), valid.cumsum(dim=2)  # B H W, counts 1, 2, 3, ... over valid cells
         if self.normalize:
             # A row or column that is padding only has a count of 0. The official code divides by EPSILON
@@ -75,7 +78,7 @@ class SinePositionEncoding(nn.Module):
         return rearrange(waves, "B H W C -> B C H W").contiguous()
 
     def _waves(self, position: Float[Tensor, "B H W"]) -> Float[Tensor, "B H W F"]:
-        pair = torch.arange(self.num_features_per_axis // 2, dtype=torch.float32, device=position.device)
+        pair = torch.arange(self.num_features_per_axis // 2, dtype=position.dtype, device=position.device)
         wavelengths = self.temperature ** (2 * pair / self.num_features_per_axis)
         angles = position[..., None] / wavelengths  # B H W F/2
         return rearrange([angles.sin(), angles.cos()], "two B H W half -> B H W (half two)")

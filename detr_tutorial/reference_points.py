@@ -81,7 +81,28 @@ def encoder_reference_points(
     """
     shapes = require_spatial_shapes("spatial_shapes", spatial_shapes)
     require_tensor("valid_ratios", valid_ratios, f"B {len(shapes)} 2")
-    if not bool(((valid_ratios > 0) & (valid_ratios <= 1)).all()):
+    return cell_centers(shapes, valid_ratios)[:, :, None] * valid_ratios[:, None]
+
+
+def cell_centers(
+    spatial_shapes: SpatialShapes, valid_ratios: Float[Tensor, "B L 2"]
+) -> Float[Tensor, "B S 2"]:
+    """Say where the center of every cell lies in the picture.
+
+    Args:
+        spatial_shapes: (height, width) of each of the L levels, in cells, finest first.
+        valid_ratios: (B, L, 2) as (x, y), in (0, 1].
+    Returns:
+        (B, S, 2) as (x, y): 0 and 1 at the edges of the picture without its padding; above 1 in the padding.
+    Raises:
+        TypeError: if `valid_ratios` is not floating point.
+        ValueError: if the number of levels differs, a size is smaller than 1, or a ratio is outside (0, 1].
+    Source: the first half of the official `get_reference_points`; taught in
+        notebooks/10_reference_points.ipynb.
+    """
+    shapes = require_spatial_shapes("spatial_shapes", spatial_shapes)
+    require_tensor("valid_ratios", valid_ratios, f"B {len(shapes)} 2")
+    if not torch.compiler.is_compiling() and not bool(((valid_ratios > 0) & (valid_ratios <= 1)).all()):
         raise ValueError("valid_ratios must lie in (0, 1], got values outside it (or NaN)")
 
     like = {"dtype": valid_ratios.dtype, "device": valid_ratios.device}
@@ -90,8 +111,7 @@ def encoder_reference_points(
         y, x = torch.meshgrid(torch.arange(height, **like), torch.arange(width, **like), indexing="ij")
         centers = to_normalized(torch.stack([x, y], dim=-1), (height, width))  # H W 2, (x, y)
         own_level.append(rearrange(centers, "H W xy -> 1 (H W) xy") / valid_ratios[:, None, level])
-    tokens = torch.cat(own_level, dim=1)  # B S 2
-    return tokens[:, :, None] * valid_ratios[:, None]
+    return torch.cat(own_level, dim=1)
 
 
 def sampling_locations(
