@@ -150,7 +150,7 @@ class DeformableDETRConfig:
         """
         small: dict[str, Any] = {
             "backbone": "small",
-            "num_classes": 8,
+            "num_classes": 6,
             "num_queries": 30,
             "d_model": 128,
             "encoder_layers": 3,

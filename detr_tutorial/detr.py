@@ -91,7 +91,7 @@ class DETRConfig:
         """
         small: dict[str, Any] = {
             "backbone": "small",
-            "num_classes": 8,
+            "num_classes": 6,
             "background_class": False,
             "num_queries": 30,
             "d_model": 128,
