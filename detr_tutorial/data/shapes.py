@@ -36,7 +36,7 @@ LONGEST_SIDE = 0.6  # of the image's shorter side: larger objects are drawn at t
 STRETCH = 1.35  # largest ratio of a shape's two axes
 OUTSIDE = 0.25  # largest part of an object's width, and of its height, beyond the image's border
 VISIBLE = 0.5  # part of an object's pixels that no later object may cover
-CONTRAST = 120  # smallest distance from an object's color to the mean color beneath it, in RGB of 0 to 255
+CONTRAST = 120  # distance from an object's color to those beneath it, in RGB of 0 to 255
 MAX_OBJECTS = 8
 EMPTY = 0.05  # part of the images without any object
 NOISE = 0.25  # part of the images over noise; all others are over photographs
@@ -159,6 +159,7 @@ def draw(index: int, seed: int = 0, size: tuple[int, int] = (128, 128)) -> Pictu
     drawing = Picture(canvas, [], [])
     owner = np.zeros(size, dtype=np.uint8)  # 0: background; k: object k - 1 is what one sees here
     total, seen = [0], [0]  # pixels of each object, and how many are still seen
+    painted = [np.zeros(3, dtype=np.int32)]  # the color of each object
     for _ in range(0 if is_empty < EMPTY else 1 + int(count * MAX_OBJECTS)):
         candidates = _candidates(draws, size)
         colors = (np.array(draws.uniform(18)) * 256).astype(np.int32).reshape(6, 3)
@@ -169,10 +170,14 @@ def draw(index: int, seed: int = 0, size: tuple[int, int] = (128, 128)) -> Pictu
             covered = np.bincount(owner[window][inside], minlength=len(total)).tolist()
             if any(seen[k] - covered[k] < VISIBLE * total[k] for k in range(1, len(total))):
                 continue
-            color = _standing_out(colors, canvas[window][inside])
+            background = canvas[window][inside & (owner[window] == 0)]
+            beneath = [background.sum(axis=0) // len(background)] if len(background) else []
+            beneath += [painted[k] for k in range(1, len(total)) if covered[k]]
+            color = _standing_out(colors, beneath)
             canvas[window] += ((color - canvas[window]) * opacity[:, :, None] + 128) >> 8
             seen = [seen[k] - covered[k] for k in range(len(total))] + [int(inside.sum())]
             total.append(seen[-1])
+            painted.append(color)
             owner[window][inside] = len(total) - 1
             drawing.shapes.append(shape)
             drawing.boxes.append(shape_box(shape, size))
@@ -341,13 +346,14 @@ def _coverage(shape: Shape, size: tuple[int, int]) -> tuple[tuple[int, int], Int
 
 
 def _standing_out(
-    colors: Int32[np.ndarray, "candidates 3"], beneath: Int32[np.ndarray, "n 3"]
+    colors: Int32[np.ndarray, "candidates 3"], beneath: Sequence[np.ndarray]
 ) -> Int32[np.ndarray, "3"]:
-    """The first color that is far enough from the mean beneath, at last black or white in each channel."""
-    mean = beneath.sum(axis=0) // max(1, len(beneath))
-    opposite = np.where(mean < 128, 255, 0).astype(np.int32)
-    far = ((colors - mean) ** 2).sum(axis=1) >= CONTRAST**2
-    return colors[far.argmax()] if far.any() else opposite
+    """The first color that is far enough from all those beneath; if there is none, the farthest one."""
+    colors = np.concatenate([colors, _PURE_COLORS])
+    differences = colors[:, None] - np.stack(beneath)
+    nearest = (differences * differences).sum(axis=2).min(axis=1)
+    far = nearest >= CONTRAST**2
+    return colors[far.argmax() if far.any() else nearest.argmax()]
 
 
 def _background(draws: _Draws, size: tuple[int, int]) -> Int32[np.ndarray, "H W 3"]:
@@ -408,9 +414,11 @@ def _on_circle(count: int, radius: float = 1.0, turn: float = 0.0) -> Float64[np
     return np.array([[round(radius * f(a), 6) for f in (math.cos, math.sin)] for a in angles])
 
 
+_PURE_COLORS = np.array([[r, g, b] for r in (0, 255) for g in (0, 255) for b in (0, 255)], dtype=np.int32)
+
 # The first corner points to the right.
 _PENTAGRAM = 0.309017  # distance of a star's five lines from its center, when its tips have distance 1
-_STAR_NORMALS = _on_circle(5, turn=0.1)
+_STAR_NORMALS = _on_circle(5)
 _TRIANGLE_NORMALS = _on_circle(3, turn=1 / 6)
 _CROSS = [(1, ARM), (ARM, ARM), (ARM, 1), (-ARM, 1), (-ARM, ARM), (-1, ARM)]
 _OUTLINES = (
