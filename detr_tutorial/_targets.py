@@ -54,7 +54,7 @@ def require_target(name: str, target: Any, num_classes: int, device: torch.devic
     return target
 
 
-def require_weights(kind: str, weights: Mapping[str, float]) -> None:
+def require_weights(kind: str, weights: Mapping[str, Any]) -> None:
     """Demand finite numbers of at least 0, not all of them 0."""
     for name, value in weights.items():
         if require_number(f"{kind}.{name}", value) < 0:

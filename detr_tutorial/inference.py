@@ -84,7 +84,7 @@ def postprocess(
 def predict(
     model: nn.Module,
     images: Sequence[Float[Tensor, "3 _ _"]],
-    threshold: float = 0.5,
+    threshold: int | float = 0.5,
     short_side: int | None = None,
     max_side: int | None = None,
     top_k: int = 100,
@@ -173,7 +173,7 @@ def _resize(image: Float[Tensor, "3 _ _"], size: tuple[int, int]) -> Float[Tenso
     return resize(image, list(size), antialias=True)
 
 
-def _above(found: dict[str, Tensor], threshold: float, size: tuple[int, int]) -> dict[str, Tensor]:
+def _above(found: dict[str, Tensor], threshold: int | float, size: tuple[int, int]) -> dict[str, Tensor]:
     """Keep what scores above the threshold, with boxes clipped to the image of (height, width)."""
     kept = found["scores"] > threshold
     height, width = size

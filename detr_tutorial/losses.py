@@ -43,9 +43,9 @@ class LossWeights:
     notebooks/17_matching_and_losses.ipynb.
     """
 
-    labels: float = 2.0
-    boxes: float = 5.0
-    giou: float = 2.0
+    labels: int | float = 2.0
+    boxes: int | float = 5.0
+    giou: int | float = 2.0
 
     def __post_init__(self) -> None:
         require_weights("LossWeights", asdict(self))
@@ -54,8 +54,8 @@ class LossWeights:
 def sigmoid_focal_loss(
     logits: Float[Tensor, "*shape"],
     targets: Float[Tensor, "*shape"],
-    alpha: float = FOCAL_ALPHA,
-    gamma: float = FOCAL_GAMMA,
+    alpha: int | float = FOCAL_ALPHA,
+    gamma: int | float = FOCAL_GAMMA,
 ) -> Float[Tensor, "*shape"]:
     """Judge every logit for itself by binary cross entropy, and let easy ones count little.
 
@@ -118,9 +118,9 @@ class SetCriterion(nn.Module):
         loss: Literal["focal", "cross_entropy"] = "focal",
         weights: LossWeights | None = None,
         match_cost: MatchCost | None = None,
-        eos_coef: float = 0.1,
-        alpha: float = FOCAL_ALPHA,
-        gamma: float = FOCAL_GAMMA,
+        eos_coef: int | float = 0.1,
+        alpha: int | float = FOCAL_ALPHA,
+        gamma: int | float = FOCAL_GAMMA,
     ) -> None:
         super().__init__()
         if loss not in ("focal", "cross_entropy"):

@@ -22,7 +22,7 @@ from detr_tutorial.boxes import cxcywh_to_xyxy, pairwise_giou
 FOCAL_ALPHA = 0.25
 FOCAL_GAMMA = 2.0
 
-Match = tuple[Int64[Tensor, "matched"], Int64[Tensor, "matched"]]
+Match = tuple[Int64[Tensor, "_"], Int64[Tensor, "_"]]  # queries and objects, one length
 
 
 @dataclass(frozen=True)
@@ -41,9 +41,9 @@ class MatchCost:
     notebooks/17_matching_and_losses.ipynb.
     """
 
-    label: float = 2.0
-    boxes: float = 5.0
-    giou: float = 2.0
+    label: int | float = 2.0
+    boxes: int | float = 5.0
+    giou: int | float = 2.0
 
     def __post_init__(self) -> None:
         require_weights("MatchCost", asdict(self))
