@@ -1,5 +1,7 @@
 """Compiling works where the runtime shape checks, which the compiler cannot follow, are off."""
 
+from typing import Any
+
 import pytest
 import torch
 from torch import nn
@@ -11,7 +13,7 @@ from detr_tutorial.detr import DETR, DETRConfig
 from detr_tutorial.padding import PaddedBatch, pad_images
 
 NAMES = ["refined", "two_stage_refined", "detr"]
-SIZES = {"d_model": 32, "num_heads": 4, "num_queries": 7, "num_classes": 5, "ffn_dim": 48}
+SIZES: dict[str, Any] = {"d_model": 32, "num_heads": 4, "num_queries": 7, "num_classes": 5, "ffn_dim": 48}
 
 
 def small(variant: str) -> nn.Module:
