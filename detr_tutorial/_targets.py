@@ -18,14 +18,23 @@ def require_targets(targets: Any, batch: int, num_classes: int, device: torch.de
     listed = require_list("targets", targets, "dicts with labels and boxes, one an image")
     if len(listed) != batch:
         raise ValueError(f"targets must hold one dict an image: expected {batch}, got {len(listed)}")
-    return [
-        require_target(f"targets[{image}]", target, num_classes, device)
-        for image, target in enumerate(listed)
-    ]
+    for image, target in enumerate(listed):
+        _require_form(f"targets[{image}]", target, device)
+    labels, boxes = (torch.cat([target[key] for target in listed]) for key in ("labels", "boxes"))
+    if not _in_range(labels, boxes, num_classes):  # looked at all together; one by one only to name the image
+        for image, target in enumerate(listed):
+            _require_range(f"targets[{image}]", target, num_classes)
+    return listed
 
 
 def require_target(name: str, target: Any, num_classes: int, device: torch.device) -> Target:
     """Demand {"labels": (n,) int64, "boxes": (n, 4)}; other keys are not looked at."""
+    _require_form(name, target, device)
+    _require_range(name, target, num_classes)
+    return target
+
+
+def _require_form(name: str, target: Any, device: torch.device) -> None:
     if not isinstance(target, Mapping):
         raise TypeError(f"{name} must be a dict with labels and boxes, got {type(target).__name__}")
     if missing := [key for key in ("labels", "boxes") if key not in target]:
@@ -39,19 +48,31 @@ def require_target(name: str, target: Any, num_classes: int, device: torch.devic
     for key, tensor in (("labels", labels), ("boxes", boxes)):
         if tensor.device != device:
             raise ValueError(f"{name}['{key}'] must be on {device} as the detections, got {tensor.device}")
+
+
+def _in_range(labels: Tensor, boxes: Tensor, num_classes: int) -> bool:
     if len(labels) == 0:
-        return target
+        return True
+    lowest, highest = torch.aminmax(labels)
+    smallest, largest = torch.aminmax(boxes)  # NaN shows in both, and compares as False
+    fine = (lowest >= 0) & (highest < num_classes) & (boxes[:, 2:].amin() >= 0)
+    return bool(fine & (smallest >= -ROUNDING) & (largest <= 1 + ROUNDING))
+
+
+def _require_range(name: str, target: Target, num_classes: int) -> None:
+    labels, boxes = target["labels"], target["boxes"]
+    if _in_range(labels, boxes, num_classes):
+        return
     lowest, highest = (int(extreme) for extreme in torch.aminmax(labels))
     if lowest < 0 or highest >= num_classes:
         wrong = lowest if lowest < 0 else highest
         raise ValueError(f"{name}['labels'] must lie in [0, {num_classes}), got {wrong}")
-    require_finite(f"{name}['boxes']", boxes)
-    smallest, largest = (float(extreme) for extreme in torch.aminmax(boxes))
-    if smallest < -ROUNDING or largest > 1 + ROUNDING or (smallest < 0 and (boxes[:, 2:] < 0).any()):
-        if largest > 1 + ROUNDING:
-            raise ValueError(f"{name}['boxes'] must lie in [0, 1], got {largest:g}; are they in pixels?")
-        raise ValueError(f"{name}['boxes'] must be (cx, cy, w, h) in [0, 1], got {smallest:g}")
-    return target
+    smallest, largest = (
+        float(extreme) for extreme in torch.aminmax(require_finite(f"{name}['boxes']", boxes))
+    )
+    if largest > 1 + ROUNDING:
+        raise ValueError(f"{name}['boxes'] must lie in [0, 1], got {largest:g}; are they in pixels?")
+    raise ValueError(f"{name}['boxes'] must be (cx, cy, w, h) in [0, 1], got {smallest:g}")
 
 
 def require_weights(kind: str, weights: Mapping[str, Any]) -> None:

@@ -10,13 +10,14 @@ from dataclasses import asdict, dataclass
 
 import torch
 import torch.nn.functional as F
+from einops import rearrange, repeat
 from jaxtyping import Bool, Float, Int64
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
 from detr_tutorial._targets import Target, at_least_float32, require_target, require_targets, require_weights
 from detr_tutorial._validation import require_finite, require_tensor
-from detr_tutorial.boxes import cxcywh_to_xyxy, pairwise_giou
+from detr_tutorial.boxes import cxcywh_to_xyxy, paired_giou
 
 # The focal form of the class cost: fixed, as in the official code, and the defaults of the focal loss.
 FOCAL_ALPHA = 0.25
@@ -79,8 +80,8 @@ def matching_cost(
     require_finite("logits", require_tensor("logits", logits, "Q classes"))
     require_finite("boxes", require_tensor("boxes", boxes, f"{len(logits)} 4"))
     require_target("target", target, logits.shape[1] - background_class, boxes.device)
-    cost = _cost(logits, boxes, target, weights or MatchCost(), background_class)
-    return require_finite("the matching cost", cost)
+    cost = _costs(logits[None], boxes[None], [target], weights or MatchCost(), background_class)
+    return rearrange(require_finite("the matching cost", cost), "n Q -> Q n")
 
 
 def hungarian_match(
@@ -115,43 +116,54 @@ def hungarian_match(
     require_tensor("boxes", boxes, f"{batch} {queries} 4")
     if allowed is not None:
         require_tensor("allowed", allowed, f"{batch} {queries}", "bool")
-    require_targets(targets, batch, columns - background_class, boxes.device)
-    weights = weights or MatchCost()
-    matches = []
-    for image, target in enumerate(targets):
-        numbers = {"logits": logits[image], "boxes": boxes[image]}
-        for name, tensor in numbers.items():
-            require_finite(f"{name} of image {image}", tensor)
-        cost = _cost(logits[image], boxes[image], target, weights, background_class)
-        require_finite(f"the matching cost of image {image}", cost)
-        matches.append(_assign(cost, None if allowed is None else allowed[image]))
-    return matches
+    targets = require_targets(targets, batch, columns - background_class, boxes.device)
+    _require_finite_images("logits", logits, [1] * batch)
+    _require_finite_images("boxes", boxes, [1] * batch)
+    costs = _costs(logits, boxes, targets, weights or MatchCost(), background_class).cpu()
+    counts = [len(target["labels"]) for target in targets]
+    _require_finite_images("the matching cost", costs, counts)
+    choices = [None] * batch if allowed is None else allowed.cpu()
+    return [_assign(cost, choice) for cost, choice in zip(costs.split(counts), choices, strict=True)]
 
 
 @torch.no_grad()
-def _cost(
-    logits: Tensor, boxes: Tensor, target: Target, weights: MatchCost, background_class: bool
-) -> Float[Tensor, "Q n"]:
+def _costs(
+    logits: Tensor, boxes: Tensor, targets: Sequence[Target], weights: MatchCost, background_class: bool
+) -> Float[Tensor, "N Q"]:
+    """Price every object of the batch, N together, with the Q queries of its own image."""
     logits, boxes = at_least_float32(logits), at_least_float32(boxes)
-    labels, target_boxes = target["labels"], target["boxes"].to(boxes.dtype)
-    with torch.autocast(boxes.device.type, enabled=False):
+    device, queries = boxes.device, boxes.shape[1]
+    counts = torch.tensor([len(target["labels"]) for target in targets], device=device)
+    image = torch.arange(len(targets), device=device).repeat_interleave(counts)  # N
+    labels = torch.cat([target["labels"] for target in targets])
+    objects = torch.cat([target["boxes"] for target in targets]).to(boxes.dtype)
+    with torch.autocast(device.type, enabled=False):
         if background_class:
-            label_cost = -logits.softmax(dim=-1)[:, labels]
+            label_cost = -logits.softmax(dim=-1)[image, :, labels]
         else:
-            chosen = logits[:, labels]  # Q n
+            chosen = logits[image, :, labels]  # N Q
             probability = chosen.sigmoid()
             as_object = FOCAL_ALPHA * (1 - probability) ** FOCAL_GAMMA * F.softplus(-chosen)  # -log p
             as_nothing = (1 - FOCAL_ALPHA) * probability**FOCAL_GAMMA * F.softplus(chosen)  # -log (1 - p)
             label_cost = as_object - as_nothing
-        distance = torch.cdist(boxes, target_boxes, p=1)
-        overlap = pairwise_giou(cxcywh_to_xyxy(boxes), cxcywh_to_xyxy(target_boxes))
-        return weights.label * label_cost + weights.boxes * distance - weights.giou * overlap
+        found = rearrange(boxes[image], "N Q box -> (N Q) box")
+        wanted = repeat(objects, "N box -> (N Q) box", Q=queries)
+        distance = (found - wanted).abs().sum(dim=-1)
+        overlap = paired_giou(cxcywh_to_xyxy(found), cxcywh_to_xyxy(wanted))
+        box_cost = rearrange(
+            weights.boxes * distance - weights.giou * overlap, "(N Q) -> N Q", N=len(labels), Q=queries
+        )
+        return weights.label * label_cost + box_cost
 
 
-def _assign(cost: Float[Tensor, "Q n"], allowed: Bool[Tensor, "Q"] | None) -> Match:
-    if allowed is None:
-        rows, columns = linear_sum_assignment(cost.cpu())
-        return torch.from_numpy(rows), torch.from_numpy(columns)
-    candidates = allowed.nonzero()[:, 0]
-    rows, columns = linear_sum_assignment(cost[candidates].cpu())
-    return candidates.cpu()[torch.from_numpy(rows)], torch.from_numpy(columns)
+def _assign(cost: Float[Tensor, "n Q"], allowed: Bool[Tensor, "Q"] | None) -> Match:
+    candidates = torch.arange(cost.shape[1]) if allowed is None else allowed.nonzero()[:, 0]
+    rows, columns = linear_sum_assignment(rearrange(cost, "n Q -> Q n")[candidates])
+    return candidates[torch.from_numpy(rows)], torch.from_numpy(columns)
+
+
+def _require_finite_images(name: str, tensor: Tensor, counts: Sequence[int]) -> None:
+    """Demand finite numbers; only where one is not, look which image it belongs to."""
+    if not torch.isfinite(tensor).all():
+        for image, part in enumerate(tensor.split(counts)):
+            require_finite(f"{name} of image {image}", part)
