@@ -34,29 +34,30 @@ FORWARD_BAR, TRAINING_BAR = 1.6, 1.3  # times faster than transformers
 SIZE = (480, 640)
 
 
-def transformers_config(config: DeformableDETRConfig, widths: tuple[int, int, int]) -> DeformableDetrConfig:
-    """The same sizes in transformers' words; its own ResNet stands in for the backbone."""
-    backbone = ResNetConfig(hidden_sizes=[256, *widths], out_features=["stage2", "stage3", "stage4"])
-    return DeformableDetrConfig(
-        backbone_config=backbone,
-        num_labels=config.num_classes,
-        num_queries=config.num_queries,
-        two_stage_num_proposals=config.num_queries,
-        d_model=config.d_model,
-        encoder_layers=config.encoder_layers,
-        decoder_layers=config.decoder_layers,
-        encoder_attention_heads=config.num_heads,
-        decoder_attention_heads=config.num_heads,
-        encoder_ffn_dim=config.ffn_dim,
-        decoder_ffn_dim=config.ffn_dim,
-        num_feature_levels=config.num_levels,
-        encoder_n_points=config.num_points,
-        decoder_n_points=config.num_points,
-        with_box_refine=config.refine_boxes,
-        two_stage=config.two_stage,
-        dropout=config.dropout,
-        auxiliary_loss=True,
-    )
+def transformers_config(config: DeformableDETRConfig, **backbone: Any) -> Any:
+    """The same sizes in transformers' words; its default backbone is the ResNet-50 of timm."""
+    sizes: dict[str, Any] = {
+        "num_labels": config.num_classes,
+        "num_queries": config.num_queries,
+        "two_stage_num_proposals": config.num_queries,
+        "d_model": config.d_model,
+        "encoder_layers": config.encoder_layers,
+        "decoder_layers": config.decoder_layers,
+        "encoder_attention_heads": config.num_heads,
+        "decoder_attention_heads": config.num_heads,
+        "encoder_ffn_dim": config.ffn_dim,
+        "decoder_ffn_dim": config.ffn_dim,
+        "num_feature_levels": config.num_levels,
+        "encoder_n_points": config.num_points,
+        "decoder_n_points": config.num_points,
+        "with_box_refine": config.refine_boxes,
+        "two_stage": config.two_stage,
+        "dilation": config.dilated,
+        "dropout": config.dropout,
+        "auxiliary_loss": True,
+        "use_pretrained_backbone": False,
+    }
+    return DeformableDetrConfig(**sizes, **backbone)
 
 
 class ImagesAndMasks(nn.Module):
@@ -76,7 +77,7 @@ def forward_case(name: str) -> tuple[dict[str, Call], float]:
     torch.manual_seed(0)
     config = getattr(DeformableDETRConfig, name)()
     ours = DeformableDETR(config).eval()
-    theirs = DeformableDetrForObjectDetection(transformers_config(config, (512, 1024, 2048))).eval()
+    theirs = DeformableDetrForObjectDetection(transformers_config(config)).eval()
     theirs.load_state_dict(to_transformers(ours), strict=True)
     batch = pad_images([torch.randn(3, *SIZE)])
     pixel_mask = (~batch.mask).long()
@@ -101,8 +102,15 @@ def training_case() -> dict[str, Call]:
     torch.manual_seed(0)
     config = DeformableDETRConfig.shapes()
     ours = DeformableDETR(config)
-    theirs = DeformableDetrForObjectDetection(transformers_config(config, config.small_channels))
-    theirs.model.backbone = ImagesAndMasks(DeformableDETR(config).backbone)
+    widths: Any = {
+        "hidden_sizes": [256, *config.small_channels],
+        "out_features": ["stage2", "stage3", "stage4"],
+    }
+    theirs = DeformableDetrForObjectDetection(
+        transformers_config(config, backbone_config=ResNetConfig(**widths))
+    )
+    backbone: Any = ImagesAndMasks(DeformableDETR(config).backbone)
+    theirs.model.backbone = backbone
     criterion = SetCriterion(
         config.num_classes, "focal", weights=LossWeights(labels=1), match_cost=MatchCost(label=1)
     )
