@@ -230,7 +230,7 @@ def test_only_the_best_detections_of_an_image_and_class_count():
 # Area ranges -----------------------------------------------------------------------------------------------
 
 
-def test_small_images_have_large_objects():
+def test_mistake_74_small_images_have_large_objects():
     """With COCO's own ranges, nothing in an image of 128 x 128 is above 96 squared."""
     dataset = ShapesDataset(40, seed=3)
     targets = [target for _, target in (dataset[i] for i in range(40))]
