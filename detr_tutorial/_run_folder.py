@@ -11,7 +11,7 @@ import torch
 
 FORMAT = "detr_tutorial training checkpoint 1"
 
-Row = dict[str, float | None]
+Row = dict[str, Any]  # numbers by name; None where nothing was measured
 
 
 def write_atomically(path: Path, write: Callable[[IO[bytes]], object]) -> None:
@@ -125,5 +125,5 @@ def _read_rows(path: Path, columns: list[str], last_step: int) -> list[Row]:
     return rows
 
 
-def _rounded(value: float | None) -> float | None:
+def _rounded(value: float | int | None) -> float | int | None:
     return None if value is None else value if isinstance(value, int) else float(f"{value:.6g}")

@@ -38,7 +38,9 @@ from detr_tutorial._run_folder import (
 )
 from detr_tutorial._validation import require_int, require_number
 from detr_tutorial.checkpoints import save_pretrained
+from detr_tutorial.data.coco import CocoDetection
 from detr_tutorial.data.shapes import CLASSES, ShapesDataset, collate
+from detr_tutorial.data.transforms import evaluation_transforms, training_transforms
 from detr_tutorial.deformable_detr import DeformableDETR, DeformableDETRConfig
 from detr_tutorial.detr import DETR, DETRConfig
 from detr_tutorial.evaluation import evaluate
@@ -230,7 +232,10 @@ def train(
                 batch, targets = to_device(*next(batches), processes.device)
                 data_wait = time.perf_counter() - asked
                 torch.manual_seed(_number(config.seed, state.step, processes.rank))  # of dropout
-                row = train_step(model, criterion, state.optimizer, batch, targets, config)
+                try:
+                    row = train_step(model, criterion, state.optimizer, batch, targets, config)
+                except ValueError as error:
+                    raise ValueError(f"step {state.step + 1}: {error}") from error
                 state.step += 1
                 if state.average is not None:
                     update_average(state.average, state.model, config.ema_decay, state.step)
@@ -292,13 +297,15 @@ def train_step(
     loss = criterion.total(losses)
     optimizer.zero_grad()
     loss.backward()
-    grad_norm = nn.utils.clip_grad_norm_(model.parameters(), config.clip_norm)
+    try:
+        grad_norm = nn.utils.clip_grad_norm_(model.parameters(), config.clip_norm, error_if_nonfinite=True)
+    except RuntimeError as error:
+        raise ValueError(_not_finite(model)) from error
     shown = {"loss": loss, **{name: losses[name] for name in LOSSES}, "grad_norm": grad_norm}
-    numbers = torch.stack([number.detach().float() for number in shown.values()]).tolist()  # waits for a GPU
-    row: Row = dict(zip(shown, numbers, strict=True))
-    _require_finite_step(row, model)
+    numbers = _mean_over_processes(torch.stack([number.detach().float() for number in shown.values()]))
     optimizer.step()
-    return row | {"learning_rate": max(group["lr"] for group in optimizer.param_groups)}
+    learning_rate = max(group["lr"] for group in optimizer.param_groups)
+    return {**dict(zip(shown, numbers.tolist(), strict=True)), "learning_rate": learning_rate}
 
 
 def parameter_groups(
@@ -482,18 +489,61 @@ def make_batches(
 def make_datasets(config: TrainingConfig) -> tuple[Stream, Any]:
     """Open what to train on and what to measure on.
 
+    A folder in COCO format holds either `train` and `val`, each with `images/` and `annotations.json` as
+    `detr_tutorial.data.shapes` exports them; or, as COCO itself, `train2017`, `val2017` and
+    `annotations/instances_train2017.json` and so on, where labels are the official category ids.
+
     Args:
-        config: `data`, `seed` and `evaluate_images` are used.
+        config: `data`, `seed`, `evaluate_images`, and the sizes of images and classes in `model` are used.
     Returns:
         An endless stream, and a data set of held-out images.
+    Raises:
+        FileNotFoundError, ValueError: if the folder is neither, its two sets have other classes, or the model
+            has too few.
     Source: ours; taught in notebooks/18_training.ipynb.
     """
     if config.data == "shapes":
-        endless = ShapesDataset(2**62, config.seed)
-        return Stream(endless, config.seed, shuffled=False), ShapesDataset(
-            config.evaluate_images, HELD_OUT_SEED
-        )
-    raise NotImplementedError(config.data)
+        held_out = ShapesDataset(config.evaluate_images, HELD_OUT_SEED)
+        return Stream(ShapesDataset(2**62, config.seed), config.seed, shuffled=False), held_out
+    root = Path(config.data.removeprefix("coco:")).expanduser()
+    sides = (config.model.short_side, config.model.max_side)
+    train_set = _open_coco(root, "train", training_transforms(*sides))
+    held_out_set = _open_coco(root, "val", evaluation_transforms(*sides))
+    if train_set.classes != held_out_set.classes:
+        raise ValueError(f"{train_set.file} and {held_out_set.file} have other categories")
+    if (needed := train_set.num_classes) > (given := config.model.num_classes):
+        raise ValueError(f"{train_set.file} needs a model with num_classes={needed}, got {given}")
+    return Stream(train_set, config.seed, shuffled=True), FirstImages(held_out_set, config.evaluate_images)
+
+
+def _open_coco(root: Path, part: str, transforms: Callable[..., Any]) -> CocoDetection:
+    official = root / "annotations" / f"instances_{part}2017.json"
+    if official.exists():
+        return CocoDetection(root / f"{part}2017", official, part == "train", transforms, raw_ids=True)
+    if not (root / part).is_dir():
+        raise FileNotFoundError(f"{root} holds neither {part}/ nor annotations/{official.name}")
+    return CocoDetection(root / part, train=part == "train", transforms=transforms)
+
+
+class FirstImages(Dataset):
+    """The first images of a data set.
+
+    Args:
+        dataset: has a length, items and `classes`.
+        limit: how many images at most.
+    Source: ours; taught in notebooks/18_training.ipynb.
+    """
+
+    def __init__(self, dataset: Any, limit: int) -> None:
+        self.dataset, self.limit, self.classes = dataset, limit, dataset.classes
+
+    def __len__(self) -> int:
+        return min(self.limit, len(self.dataset))
+
+    def __getitem__(self, index: int) -> tuple[Tensor, dict[str, Any]]:
+        if not 0 <= index < len(self):
+            raise IndexError(f"index {index} is out of range for {len(self)} images")
+        return self.dataset[index]
 
 
 def make_model(config: ModelConfig) -> DETR | DeformableDETR:
@@ -619,6 +669,13 @@ def _agree(done: float, config: TrainingConfig, processes: Processes) -> float:
     return float(shared)
 
 
+def _mean_over_processes(numbers: Tensor) -> Tensor:
+    if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
+        return numbers
+    torch.distributed.all_reduce(numbers)
+    return numbers / torch.distributed.get_world_size()
+
+
 def _from_first(metrics: dict[str, Any], processes: Processes) -> dict[str, Any]:
     if processes.count == 1:
         return metrics
@@ -675,13 +732,13 @@ def _say_nothing(text: str) -> None:
     del text
 
 
-def _require_finite_step(row: Row, model: nn.Module) -> None:
-    if all(math.isfinite(value) for value in row.values() if value is not None):
-        return
-    for name, parameter in model.named_parameters():
-        if parameter.grad is not None and not parameter.grad.isfinite().all():
-            raise ValueError(f"the gradient of {name.removeprefix('module.')} is not finite")
-    raise ValueError(f"a loss is not finite: {row}")
+def _not_finite(model: nn.Module) -> str:
+    """Name the first parameter whose gradient holds NaN or infinity."""
+    gradients = [(name, p.grad) for name, p in model.named_parameters() if p.grad is not None]
+    wrong = [name.removeprefix("module.") for name, gradient in gradients if not gradient.isfinite().all()]
+    if not wrong:
+        return "the length of the gradient is more than a float can hold"
+    return f"the gradient of {wrong[0]} is not finite ({len(wrong)} of {len(gradients)} parameters)"
 
 
 def _open_folder(folder: Path) -> Path:
