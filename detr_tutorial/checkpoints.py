@@ -298,9 +298,12 @@ def load_pretrained(
         RuntimeError: if a repository can not be had; the message says what to fetch.
     Source: ours; used in notebooks/20_sampling_points_on_images.ipynb.
     """
+    value: Any = name_or_path
+    if not isinstance(value, str | os.PathLike):
+        raise TypeError(f"name_or_path must be a path or a name, got {type(value).__name__}")
     if num_classes is not None:
         require_int("num_classes", num_classes)
-    value: Any = config
+    value = config
     if value is not None and not isinstance(value, Config):
         raise TypeError(f"config must be a DETRConfig or a DeformableDETRConfig, got {type(value).__name__}")
     path = Path(name_or_path)
@@ -361,6 +364,9 @@ def _spread(model: Model, naming: _Naming) -> State:
 
 def _gather(where: str, state: Mapping[str, Tensor], config: Config, naming: _Naming) -> State:
     """Look up every weight of ours. `where` is named in messages."""
+    value: Any = state
+    if not isinstance(value, Mapping):
+        raise TypeError(f"{where} must be a dictionary of tensors, got {type(value).__name__}")
     if naming is not OURS:
         _require_published(config)
     left = {key: value for key, value in state.items() if not STRAY.search(key)}
@@ -552,7 +558,11 @@ def _read_folder(config_file: Path, weights_file: Path) -> _Found:
     else:
         tensors = _read_pickle(weights_file)
     tensors = _require_weights(weights_file, tensors)
-    return _Found(_config_of_transformers(config_file, fields), tensors, _recognize_transformers(tensors))
+    try:
+        config = _config_of_transformers(config_file, fields)
+    except (TypeError, AttributeError) as error:
+        raise ValueError(f"{config_file}: a field has another type than it should: {error}") from error
+    return _Found(config, tensors, _recognize_transformers(tensors))
 
 
 def _read_json(path: Path) -> dict[str, Any]:
@@ -653,9 +663,10 @@ class _Shapes:
     def size(self, key: str, axis: int = 0) -> int:
         if key not in self.tensors:
             raise ValueError(f"{self.path}: {key} is missing")
-        if self.tensors[key].dim() <= axis:
-            raise ValueError(f"{self.path}: {key} has too few axes: shape {tuple(self.tensors[key].shape)}")
-        return self.tensors[key].shape[axis]
+        shape = tuple(self.tensors[key].shape)
+        if len(shape) <= axis or shape[axis] == 0:
+            raise ValueError(f"{self.path}: {key} has too few axes or an empty one: shape {shape}")
+        return shape[axis]
 
     def count(self, start: str) -> int:
         """Count modules that are numbered after the same start."""
@@ -672,7 +683,7 @@ class _Shapes:
                 f"{self.path}: the position encoding must be sine, got {arguments['position_embedding']!r}"
             )
         return {
-            "num_heads": arguments.get("nheads", 8),
+            "num_heads": require_int(f"{self.path}: args.nheads", arguments.get("nheads", 8)),
             "encoder_layers": self.count("transformer.encoder.layers."),
             "decoder_layers": self.count("transformer.decoder.layers."),
             "ffn_dim": self.size("transformer.encoder.layers.0.linear1.weight"),
