@@ -184,9 +184,9 @@ def test_a_box_that_is_off_in_all_four_numbers_counts_four_times():
 def test_the_overlap_is_that_of_corners():
     """Mistake 57: overlap of (cx, cy, w, h) taken as corners."""
     targets = [{"labels": torch.tensor([0]), "boxes": torch.tensor([[0.3, 0.5, 0.4, 0.2]])}]
-    detections = only(torch.zeros(1, 1, CLASSES), torch.tensor([[[0.5, 0.5, 0.4, 0.2]]]))
-    # two boxes of 0.4 x 0.2 that share half: 0.04 / 0.12, and nothing of the enclosing box is empty
-    assert SetCriterion(CLASSES)(detections, targets)["giou"].item() == pytest.approx(1 - 1 / 3)
+    detections = only(torch.zeros(1, 1, CLASSES), torch.tensor([[[0.5, 0.5, 0.2, 0.2]]]))
+    # 0.4 x 0.2 and 0.2 x 0.2 share 0.1 x 0.2: 0.02 / 0.1, and nothing of the enclosing box is empty
+    assert SetCriterion(CLASSES)(detections, targets)["giou"].item() == pytest.approx(1 - 0.2)
 
 
 @KINDS
