@@ -54,7 +54,7 @@ def load_checkpoint(path: Path, device: torch.device) -> dict[str, Any]:
     try:
         state = torch.load(path, map_location=device, weights_only=True)
     except Exception as error:  # zip, pickle and torch each raise their own
-        reason = str(error).splitlines()[0]
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
         raise ValueError(
             f"{path} is not a checkpoint that can be read ({reason}): remove it to start anew"
         ) from error

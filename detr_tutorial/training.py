@@ -127,7 +127,7 @@ class TrainingConfig:
             raise TypeError(
                 f"model must be a DeformableDETRConfig or a DETRConfig, got {type(self.model).__name__}"
             )
-        if self.data != "shapes" and not self.data.removeprefix("coco:") < self.data:
+        if self.data != "shapes" and (not self.data.startswith("coco:") or self.data == "coco:"):
             raise ValueError(f'data must be "shapes" or "coco:DIR", got {self.data!r}')
         if self.steps is None and self.max_seconds is None:
             raise ValueError("steps and max_seconds are both None: give one of them")
@@ -837,9 +837,8 @@ def _changed(make: Callable[..., ModelConfig], settings: Sequence[str]) -> Model
     for setting in settings:
         name, equals, text = setting.partition("=")
         if not equals or name not in known:
-            raise ValueError(
-                f"--set takes FIELD=VALUE with a field out of {', '.join(sorted(known))}; got {setting!r}"
-            )
+            valid = ", ".join(sorted(known))
+            raise ValueError(f"--set takes FIELD=VALUE, got {setting!r}; fields are {valid}")
         try:
             value = json.loads(text)
         except ValueError:
