@@ -86,7 +86,8 @@ def both(*names: str) -> set[str]:
 
 
 def resnet50_keys() -> set[str]:
-    resnet = torchvision.models.resnet50()
+    with torch.device("meta"):
+        resnet = torchvision.models.resnet50()
     return {
         f"backbone.0.body.{key}"
         for key in resnet.state_dict()
