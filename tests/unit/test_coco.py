@@ -140,7 +140,9 @@ def test_images_and_boxes_are_those_that_torchvision_reads(folder):
 
 
 def test_boxes_are_clipped_to_their_image_as_the_field_does(folder):
-    assert corners(dataset(folder)[0])[1] == pytest.approx([0, 30, 6, 40], abs=1e-4)
+    data = dataset(folder)
+    assert data.images[0].boxes[1] == (0, 30, 6, 40)
+    assert corners(data[0])[1] == pytest.approx([0, 30, 6, 40], abs=1e-4)
 
 
 def test_area_is_the_one_of_the_file_not_that_of_the_box(folder):
