@@ -13,7 +13,7 @@ import pickle
 import re
 import warnings
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 from uuid import uuid4
@@ -34,6 +34,7 @@ Table = tuple[tuple[str, str], ...]  # (pattern, replacement), applied one after
 
 CONFIGS: dict[str, type[Config]] = {"DETR": DETRConfig, "DeformableDETR": DeformableDETRConfig}
 REPOSITORY = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*(?<!\.bin)(?<!\.json)")
+WITHOUT_WEIGHTS = ("backbone_weights", "dropout", "short_side", "max_side")  # a reader may choose them
 WEIGHT_FILES = ("model.safetensors", "pytorch_model.bin")
 # Left behind by a profiler, and by batch norms before they were frozen. No weights.
 STRAY = re.compile(r"(^|\.)(total_params|total_ops|num_batches_tracked)$")
@@ -284,8 +285,9 @@ def load_pretrained(
     Args:
         name_or_path: a file, a folder or the name of a repository on the hub.
         config: of the model in the file, when the file does not tell, or to change what has no weights
-            (dropout, sides of images). An official file without its arguments, as those of DETR are, tells
-            neither the number of heads (8 is assumed) nor whether the backbone is dilated (assumed not).
+            (dropout, sides of images); in all else it must agree with the file. An official file without its
+            arguments, as those of DETR are, tells neither the number of heads (8 is assumed) nor whether the
+            backbone is dilated (assumed not).
         num_classes: give the model another number of classes than the file has. Its class heads then start
             anew, with their prior, and a warning names them. All other weights are those of the file.
     Returns:
@@ -321,6 +323,11 @@ def load_pretrained(
         raise FileNotFoundError(f"there is no file or folder {path}")
     if config is not None and type(config) is not type(found.config):
         raise ValueError(f"{path} goes with a {type(found.config).__name__}, got a {type(config).__name__}")
+    if config is not None and found.naming is not OFFICIAL:  # the file itself says what it holds
+        for field in fields(config):
+            wanted, there = getattr(config, field.name), getattr(found.config, field.name)
+            if wanted != there and field.name not in WITHOUT_WEIGHTS:
+                raise ValueError(f"{path}: config.{field.name} must be {there!r}, got {wanted!r}")
     config = replace(config or found.config, backbone_weights=None)
     return _build(config, _gather(str(path), found.tensors, config, found.naming), num_classes)
 
@@ -544,22 +551,22 @@ def _read_own(path: Path) -> _Found:
             "transformers pass its folder, with config.json)"
         )
     try:
-        fields = json.loads(text)
-        fields["small_channels"] = tuple(fields["small_channels"])
-        return _Found(CONFIGS[model](**fields), tensors, OURS)
+        sizes = json.loads(text)
+        sizes["small_channels"] = tuple(sizes["small_channels"])
+        return _Found(CONFIGS[model](**sizes), tensors, OURS)
     except (TypeError, ValueError, KeyError) as error:
         raise ValueError(f"{path}: the configuration in its metadata is not of a {model}: {error}") from error
 
 
 def _read_folder(config_file: Path, weights_file: Path) -> _Found:
-    fields = _read_json(config_file)
+    settings = _read_json(config_file)
     if weights_file.suffix == ".safetensors":
         tensors = _read_safetensors(weights_file)[0]
     else:
         tensors = _read_pickle(weights_file)
     tensors = _require_weights(weights_file, tensors)
     try:
-        config = _config_of_transformers(config_file, fields)
+        config = _config_of_transformers(config_file, settings)
     except (TypeError, AttributeError) as error:
         raise ValueError(f"{config_file}: a field has another type than it should: {error}") from error
     return _Found(config, tensors, _recognize_transformers(tensors))
@@ -567,12 +574,12 @@ def _read_folder(config_file: Path, weights_file: Path) -> _Found:
 
 def _read_json(path: Path) -> dict[str, Any]:
     try:
-        fields = json.loads(_require_file(path).read_text(encoding="utf-8"))
+        settings = json.loads(_require_file(path).read_text(encoding="utf-8"))
     except ValueError as error:
         raise ValueError(f"{path} is no JSON: {error}") from error
-    if not isinstance(fields, dict):
+    if not isinstance(settings, dict):
         raise ValueError(f"{path} must hold an object with the fields of a configuration")
-    return fields
+    return settings
 
 
 def _recognize_transformers(state: Mapping[str, Tensor]) -> _Naming:
@@ -580,54 +587,54 @@ def _recognize_transformers(state: Mapping[str, Tensor]) -> _Naming:
     return _transformers_naming(version, any(".embedder.embedder." in key for key in state))
 
 
-def _config_of_transformers(path: Path, fields: dict[str, Any]) -> Config:
-    """Translate config.json; absent fields have the defaults of transformers."""
-    kind = fields.get("model_type")
+def _config_of_transformers(path: Path, settings: dict[str, Any]) -> Config:
+    """Translate config.json; absent settings have the defaults of transformers."""
+    kind = settings.get("model_type")
     if kind not in ("detr", "deformable_detr"):
         raise ValueError(f'{path}: model_type must be "detr" or "deformable_detr", got {kind!r}')
     deformable = kind == "deformable_detr"
     ffn_dim = 1024 if deformable else 2048
-    backbone = fields.get("backbone_config") or {}
-    name = backbone.get("backbone") or fields.get("backbone") or "resnet50"
+    backbone = settings.get("backbone_config") or {}
+    name = backbone.get("backbone") or settings.get("backbone") or "resnet50"
     needed: dict[str, tuple[Any, Any]] = {  # what came, and the only value that we can build
         "backbone": (name.split(".")[0], "resnet50"),
         "backbone_config.model_type": (backbone.get("model_type") in (None, "timm_backbone", "resnet"), True),
         "backbone_config.hidden_act": (backbone.get("hidden_act", "relu"), "relu"),
         "backbone_config.downsample_in_bottleneck": (backbone.get("downsample_in_bottleneck", False), False),
-        "position_embedding_type": (fields.get("position_embedding_type", "sine"), "sine"),
-        "activation_function": (fields.get("activation_function", "relu"), "relu"),
+        "position_embedding_type": (settings.get("position_embedding_type", "sine"), "sine"),
+        "activation_function": (settings.get("activation_function", "relu"), "relu"),
     }
     for one, other, default in (
         ("encoder_attention_heads", "decoder_attention_heads", 8),
         ("encoder_ffn_dim", "decoder_ffn_dim", ffn_dim),
         ("encoder_n_points", "decoder_n_points", 4),
     ):
-        needed[other] = (fields.get(other, default), fields.get(one, default))
+        needed[other] = (settings.get(other, default), settings.get(one, default))
     for field, (came, possible) in needed.items():
         if came != possible:
             raise ValueError(f"{path}: {field} must be {possible!r} for a model of ours, got {came!r}")
-    labels = fields.get("id2label")
+    labels = settings.get("id2label")
     sizes: dict[str, Any] = {
-        "num_classes": len(labels) if labels else fields.get("num_labels", 2),
-        "num_queries": fields.get("num_queries", 300 if deformable else 100),
-        "d_model": fields.get("d_model", 256),
-        "num_heads": fields.get("encoder_attention_heads", 8),
-        "encoder_layers": fields.get("encoder_layers", 6),
-        "decoder_layers": fields.get("decoder_layers", 6),
-        "ffn_dim": fields.get("encoder_ffn_dim", ffn_dim),
-        "dropout": float(fields.get("dropout", 0.1)),
-        "dilated": fields.get("dilation", False) or backbone.get("output_stride") == 16,
+        "num_classes": len(labels) if labels else settings.get("num_labels", 2),
+        "num_queries": settings.get("num_queries", 300 if deformable else 100),
+        "d_model": settings.get("d_model", 256),
+        "num_heads": settings.get("encoder_attention_heads", 8),
+        "encoder_layers": settings.get("encoder_layers", 6),
+        "decoder_layers": settings.get("decoder_layers", 6),
+        "ffn_dim": settings.get("encoder_ffn_dim", ffn_dim),
+        "dropout": float(settings.get("dropout", 0.1)),
+        "dilated": settings.get("dilation", False) or backbone.get("output_stride") == 16,
     }
     if not deformable:
         return DETRConfig(**sizes)
-    two_stage = fields.get("two_stage", False)
+    two_stage = settings.get("two_stage", False)
     if two_stage:
-        sizes["num_queries"] = fields.get("two_stage_num_proposals", 300)
+        sizes["num_queries"] = settings.get("two_stage_num_proposals", 300)
     return DeformableDETRConfig(
         **sizes,
-        num_levels=fields.get("num_feature_levels", 4),
-        num_points=fields.get("encoder_n_points", 4),
-        refine_boxes=fields.get("with_box_refine", False),
+        num_levels=settings.get("num_feature_levels", 4),
+        num_points=settings.get("encoder_n_points", 4),
+        refine_boxes=settings.get("with_box_refine", False),
         two_stage=two_stage,
     )
 

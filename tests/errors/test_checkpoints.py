@@ -3,6 +3,7 @@
 import argparse
 import json
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -131,11 +132,35 @@ def test_our_own_keys_are_named_once(own):
         load_pretrained(own)
 
 
-def test_a_configuration_that_does_not_fit_the_weights_fails_at_the_first_key(own):
-    with pytest.raises(ValueError, match=r"decoder\.layers\.3\.self_attention\.in_proj_weight is missing"):
-        load_pretrained(own, config=DeformableDETRConfig.refined(**{**TINY, "decoder_layers": 4}))
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"decoder_layers": 4}, "config.decoder_layers must be 3, got 4"),
+        ({"refine_boxes": False}, "config.refine_boxes must be True, got False"),
+        ({"dilated": True}, "config.dilated must be False, got True"),
+    ],
+)
+def test_a_configuration_must_agree_with_the_one_in_the_file(changes, message, own):
+    with pytest.raises(ValueError, match=re.escape(message)):
+        load_pretrained(own, config=DeformableDETRConfig(**{**TINY, "refine_boxes": True, **changes}))
+
+
+def test_a_file_of_one_variant_is_not_read_as_another(own, model, tmp_path):
     with pytest.raises(ValueError, match="goes with a DeformableDETRConfig, got a DETRConfig"):
         load_pretrained(own, config=DETRConfig(**TINY))
+    with torch.device("meta"):
+        base = DeformableDETR(DeformableDETRConfig.base(**SMALL))
+    refined = DeformableDETRConfig.refined(**SMALL)
+    with pytest.raises(
+        ValueError, match=r"transformer\.decoder\.bbox_embed\.0\.layers\.0\.weight .* is missing"
+    ):
+        from_official(with_numbers(to_official(base)), refined)
+    with pytest.raises(ValueError, match=r"query_embed\.weight .* is missing"):
+        from_official(to_official(model), refined)
+
+
+def with_numbers(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {key: torch.zeros(value.shape) for key, value in state.items()}
 
 
 # Hostile, damaged and foreign files
