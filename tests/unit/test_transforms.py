@@ -183,6 +183,9 @@ def test_the_official_numbers():
     final = {part.short_side for part in resized if part.max_side == 1333}
     assert final == {480, 512, 544, 576, 608, 640, 672, 704, 736, 768, 800}
     assert {part.short_side for part in resized if part.max_side is None} == {400, 500, 600}
+    order = [type(part).__name__ for part in found]
+    resizes = ["ResizeShortSide"]
+    assert order == ["RandomHorizontalFlip", *resizes * 11, *resizes * 3, "RandomSizeCrop", *resizes * 11]
     crops = [part for part in found if isinstance(part, RandomSizeCrop)]
     assert [(part.smallest, part.largest) for part in crops] == [(384, 600)]
     assert [part.p for part in found if isinstance(part, v2.RandomHorizontalFlip)] == [0.5]
