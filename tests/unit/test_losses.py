@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.testing import assert_close
 
+from detr_tutorial import losses as losses_module
 from detr_tutorial.boxes import cxcywh_to_xyxy, paired_giou, pairwise_giou
 from detr_tutorial.detections import Detections, LayerDetections, Proposals
 from detr_tutorial.losses import LOG_ONLY, LossWeights, SetCriterion, sigmoid_focal_loss
@@ -494,6 +495,24 @@ def test_half_precision_detections_give_float32_losses_and_finite_gradients(loss
     for gradient in torch.autograd.grad(total, (logits, boxes)):
         assert gradient.dtype == dtype
         assert torch.isfinite(gradient).all()
+
+
+@KINDS
+def test_autocast_does_not_reach_the_losses(loss, monkeypatch):
+    """Mistake 62: mixed precision lowers the precision of the losses."""
+    states = []
+
+    def watched(boxes: torch.Tensor, others: torch.Tensor) -> torch.Tensor:
+        states.append(torch.is_autocast_enabled("cpu"))
+        return paired_giou(boxes, others)
+
+    monkeypatch.setattr(losses_module, "paired_giou", watched)
+    detections, targets = make_detections(loss), make_targets(3, 1)
+    outside = SetCriterion(CLASSES, loss)(detections, targets)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        inside = SetCriterion(CLASSES, loss)(detections, targets)
+    assert states == [False] * 2 * LAYERS
+    assert all(torch.equal(inside[name], outside[name]) for name in outside)
 
 
 @pytest.mark.parametrize("size", [0.0, 1e-8])

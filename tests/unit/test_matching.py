@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.testing import assert_close
 
-from detr_tutorial.boxes import pairwise_giou
+from detr_tutorial import matching
+from detr_tutorial.boxes import paired_giou, pairwise_giou
 from detr_tutorial.losses import sigmoid_focal_loss
 from detr_tutorial.matching import MatchCost, hungarian_match, matching_cost
 
@@ -261,12 +262,20 @@ def test_the_cost_of_half_precision_is_computed_in_float32(dtype, background):
     assert torch.equal(half[0][1], full[0][1])
 
 
-def test_autocast_does_not_reach_the_cost():
+def test_autocast_does_not_reach_the_cost(monkeypatch):
     """Mistake 62: mixed precision lowers the precision of the cost."""
+    states = []
+
+    def watched(boxes: torch.Tensor, others: torch.Tensor) -> torch.Tensor:
+        states.append(torch.is_autocast_enabled("cpu"))
+        return paired_giou(boxes, others)
+
+    monkeypatch.setattr(matching, "paired_giou", watched)
     logits, boxes, targets = example([3], 7, 5, 5)
     outside = matching_cost(logits[0], boxes[0], targets[0])
     with torch.autocast("cpu", dtype=torch.bfloat16):
         inside = matching_cost(logits[0], boxes[0], targets[0])
+    assert states == [False, False]
     assert inside.dtype == torch.float32
     assert torch.equal(inside, outside)
 
