@@ -12,11 +12,12 @@ from torch import Tensor, nn
 from torch.testing import assert_close
 
 from detr_tutorial.backbone import ResNet50Backbone
+from detr_tutorial.checkpoints import from_official, to_official
 from detr_tutorial.decoder import DeformableDecoder, DeformableDecoderLayer
 from detr_tutorial.deformable_attention import MSDeformAttn
 from detr_tutorial.deformable_detr import DeformableDETR, DeformableDETRConfig
 from detr_tutorial.detections import DeformableRecords, Detections
-from detr_tutorial.detr import DecoderLayer, DETRConfig, EncoderLayer
+from detr_tutorial.detr import DETR, DecoderLayer, DETRConfig, EncoderLayer
 from detr_tutorial.encoder import DeformableEncoder, DeformableEncoderLayer
 from detr_tutorial.evaluation import evaluate
 from detr_tutorial.features import FlattenedFeatures, flatten_levels
@@ -420,3 +421,45 @@ def test_evaluation_tells_the_model_what_is_padding():
     evaluate(model, TwoSizes(), batch_size=2)
     (mask,) = model.masks
     assert torch.equal(mask, pad_images([torch.zeros(3, 8, 10), torch.zeros(3, 12, 7)]).mask)
+
+
+# Weights ---------------------------------------------------------------------------------------------------
+
+NARROW: dict[str, Any] = {
+    "d_model": 32,
+    "num_heads": 4,
+    "encoder_layers": 1,
+    "decoder_layers": 2,
+    "ffn_dim": FFN,
+}
+
+
+def official_weights(config: DETRConfig | DeformableDETRConfig) -> dict[str, Tensor]:
+    """Return zeros in the names and shapes of an official file."""
+    with torch.device("meta"):
+        model = DETR(config) if isinstance(config, DETRConfig) else DeformableDETR(config)
+    return {key: torch.zeros(value.shape) for key, value in to_official(model).items()}
+
+
+def test_counters_of_batch_norms_in_a_file_are_no_weights():
+    """Mistake 69: files from before batch norms were frozen count batches, which no frozen one does."""
+    config = DETRConfig(**NARROW)
+    state = official_weights(config)
+    counters = {
+        key.replace("running_var", "num_batches_tracked"): torch.tensor(3)
+        for key in state
+        if key.endswith("running_var")
+    }
+    assert len(counters) == 53
+    assert set(from_official({**state, **counters}, config)) == set(from_official(state, config))
+
+
+def test_weights_of_another_variant_are_refused():
+    """Mistake 71: what does not fit is left out, and the rest stays at its random start."""
+    dense, pre_norm = DETRConfig(**NARROW), DETRConfig(**NARROW, pre_norm=True)
+    base, refined = DeformableDETRConfig.base(**NARROW), DeformableDETRConfig.refined(**NARROW)
+    two_stage = DeformableDETRConfig.two_stage_refined(**NARROW)
+    for one, other in ((dense, pre_norm), (base, refined), (refined, two_stage)):
+        for here, there in ((one, other), (other, one)):
+            with pytest.raises(ValueError, match=r"is missing|is unexpected"):
+                from_official(official_weights(here), there)
