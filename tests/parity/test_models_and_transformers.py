@@ -1,6 +1,7 @@
 """Whole detectors give the same numbers and gradients as transformers with the same random weights."""
 
 import inspect
+import json
 import textwrap
 from typing import Any, NamedTuple
 
@@ -344,6 +345,16 @@ def test_a_folder_that_transformers_wrote_gives_the_same_model(name, weights, tm
     assert not ours.training
     expected = from_transformers(there.state_dict(), config)
     assert all(torch.equal(value, expected[key]) for key, value in ours.state_dict().items())
+
+
+def test_dilation_is_read_from_the_stride_of_the_backbone_too(tmp_path):
+    config = ALL["single scale, DC5"]
+    build_there(config).save_pretrained(tmp_path)
+    settings = json.loads((tmp_path / "config.json").read_text())
+    assert settings.pop("dilation") is True
+    assert settings["backbone_config"]["output_stride"] == 16
+    (tmp_path / "config.json").write_text(json.dumps(settings))
+    assert load_pretrained(tmp_path).config == config
 
 
 @torch.no_grad()
