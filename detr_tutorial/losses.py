@@ -229,7 +229,6 @@ class SetCriterion(nn.Module):
         class_weights[-1] = self.eos_coef
         return F.cross_entropy(logits.flatten(0, 1), wanted.flatten(), class_weights)
 
-    @torch.no_grad()
     def _cardinality_error(self, layer: LayerDetections, targets: list[Target]) -> Tensor:
         if self.loss == "cross_entropy":
             detected = layer.logits.argmax(dim=-1) != self.num_classes
