@@ -378,7 +378,7 @@ def start_with_prior(class_head: nn.Linear) -> None:
 
 
 def require_sizes(config: Any, divisor: int) -> None:
-    """Check the fields that all configurations share."""
+    """Check the fields that all configurations share; see notebooks/05_detr.ipynb for what they mean."""
     if config.backbone not in ("resnet50", "small"):
         raise ValueError(f'backbone must be "resnet50" or "small", got {config.backbone!r}')
     if config.backbone_weights is not None and config.backbone == "small":
@@ -397,7 +397,7 @@ def require_sizes(config: Any, divisor: int) -> None:
 
 
 def require_flags(config: Any, names: Sequence[str]) -> None:
-    """Check that fields are True or False."""
+    """Check that fields are True or False; see notebooks/05_detr.ipynb for what they mean."""
     for name in names:
         if not isinstance(getattr(config, name), bool):
             raise TypeError(f"{name} must be True or False, got {getattr(config, name)!r}")

@@ -173,7 +173,7 @@ class Processes(NamedTuple):
 
 @dataclass
 class State:
-    """What training changes; all of it is in a checkpoint."""
+    """What training changes; all of it is in a checkpoint (see notebooks/18_training.ipynb)."""
 
     model: DETR | DeformableDETR
     optimizer: torch.optim.Optimizer

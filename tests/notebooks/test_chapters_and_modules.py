@@ -14,14 +14,22 @@ NOTEBOOKS = {path.name for path in (ROOT / "notebooks").glob("*.ipynb")}
 # The module that each chapter teaches.
 TEACHES = {
     "02_images_boxes_padding": ["padding", "boxes"],
-    "03_backbone": ["backbone", "padding"],
-    "04_position_encoding": ["position"],
-    "05_detr": ["detr"],
+    "03_backbone": ["backbone", "padding", "detr"],
+    "04_position_encoding": ["position", "detr"],
+    "05_detr": ["detr", "detections", "refinement"],
     "08_feature_flattening": ["features"],
     "09_level_embeddings": ["features"],
     "10_reference_points": ["reference_points", "padding"],
     "11_sampling_offsets": ["deformable_attention", "reference_points"],
     "12_grid_sample_attention": ["deformable_attention"],
+    "13_encoder": ["encoder", "deformable_detr"],
+    "14_decoder": ["decoder", "deformable_detr"],
+    "15_box_refinement": ["refinement", "decoder", "detections", "deformable_detr"],
+    "16_two_stage": ["two_stage", "deformable_detr"],
+    "17_matching_and_losses": ["matching", "losses", "detections", "detr"],
+    "18_training": ["training", "data/shapes", "data/coco", "data/transforms"],
+    "19_inference_and_evaluation": ["inference", "evaluation", "data/coco"],
+    "20_sampling_points_on_images": ["checkpoints"],
 }
 TAUGHT = sorted({module for modules in TEACHES.values() for module in modules})
 NOTEBOOK = re.compile(r"notebooks/(\d\d_\w+)\.ipynb")
