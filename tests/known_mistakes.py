@@ -298,10 +298,10 @@ GEOMETRY = (
     ),
     PlantedMistake(
         18,
-        "Queries computed in chunks, and those after the last full chunk forgotten.",
+        "Queries computed in chunks that forget their start: later queries read the first picture.",
         "sparse_attention.py",
-        "for start in range(0, len(weights), _CHUNK):",
-        "for start in range(0, len(weights) // _CHUNK * _CHUNK, _CHUNK):",
+        ".add_(image_rows[part])",
+        ".add_(image_rows[: part.stop - part.start])",
         _unit("deformable_attention", "chunks_of_queries_join_without_a_seam[513]"),
     ),
 )
@@ -747,7 +747,15 @@ REFINEMENT = (
         "two_stage.py",
         "return boxes.clamp(0, 1), inside & ~flattened.mask",
         "valid = inside & ~flattened.mask\n    return boxes.masked_fill(~valid[..., None], math.inf), valid",
-        _here("padding_proposes_nothing_and_all_numbers_are_finite"),
+        _here("the_number_of_valid_proposals_on_every_level"),
+    ),
+    PlantedMistake(
+        44,
+        "Objects matched with the proposals of padded tokens.",
+        "losses.py",
+        'num_boxes, "_encoder", allowed=proposals.valid)',
+        'num_boxes, "_encoder")',
+        _unit("losses", "tokens_that_are_no_proposals_add_no_loss_no_gradient_and_are_never_matched"),
     ),
     PlantedMistake(
         44,
@@ -1021,10 +1029,10 @@ LOSSES = (
         61,
         "Queries and objects swapped where there are fewer queries.",
         "matching.py",
-        'linear_sum_assignment(rearrange(cost, "n Q -> Q n")[candidates])\n',
-        'linear_sum_assignment(rearrange(cost, "n Q -> Q n")[candidates])\n'
-        "    if cost.shape[0] > cost.shape[1]:\n        rows, columns = columns, rows\n",
-        _unit("matching", "no_other_assignment_is_cheaper"),
+        "return candidates[torch.from_numpy(rows)], torch.from_numpy(columns)",
+        "pair = candidates[torch.from_numpy(rows)], torch.from_numpy(columns)\n"
+        "    return pair[::-1] if cost.shape[0] > cost.shape[1] else pair",
+        _unit("matching", "indices_are_sorted_whole_numbers_on_the_cpu"),
     ),
     PlantedMistake(
         61,
@@ -1064,7 +1072,23 @@ LOSSES = (
         "losses.py",
         "logits, boxes = at_least_float32(layer.logits), at_least_float32(layer.boxes)",
         "logits, boxes = layer.logits, layer.boxes",
-        _unit("losses", "half_precision_detections_give_float32_losses_and_finite_gradients"),
+        _unit("losses", "half_precision_detections_give_float32_losses_and_finite_gradients[dtype1-focal]"),
+    ),
+    PlantedMistake(
+        62,
+        "Mixed precision that reaches the prices.",
+        "matching.py",
+        "torch.autocast(device.type, enabled=False)",
+        "torch.autocast(device.type, enabled=torch.is_autocast_enabled(device.type))",
+        _unit("matching", "autocast_does_not_reach_the_cost"),
+    ),
+    PlantedMistake(
+        62,
+        "Mixed precision that reaches the losses.",
+        "losses.py",
+        "torch.autocast(boxes.device.type, enabled=False)",
+        "torch.autocast(boxes.device.type, enabled=torch.is_autocast_enabled(boxes.device.type))",
+        _unit("losses", "autocast_does_not_reach_the_losses"),
     ),
 )
 
@@ -1160,8 +1184,11 @@ USE = (
         67,
         "A shared head held once for every layer, as several names of one tensor.",
         "decoder.py",
-        "nn.ModuleList(BoxHead(d_model) for _ in range(num_heads_of_each_kind))",
-        "nn.ModuleList([BoxHead(d_model)] * num_layers)",
+        "nn.ModuleList(BoxHead(d_model) for _ in range(num_heads_of_each_kind))\n",
+        "nn.ModuleList(BoxHead(d_model) for _ in range(num_heads_of_each_kind))\n"
+        "        if not refine_boxes:\n"
+        "            self.class_heads = nn.ModuleList([self.class_heads[0]] * num_layers)\n"
+        "            self.box_heads = nn.ModuleList([self.box_heads[0]] * num_layers)\n",
         _unit("models", "the_shared_heads_of_the_base_model_are_held_once"),
     ),
     ImpossibleMistake(
