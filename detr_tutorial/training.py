@@ -547,12 +547,22 @@ class FirstImages(Dataset):
 
 
 def make_model(config: ModelConfig) -> DETR | DeformableDETR:
-    """Make the model that a configuration describes, with its random start."""
+    """Make the model that a configuration describes, with its random start.
+
+    Args:
+        config: a DETRConfig or a DeformableDETRConfig.
+    Source: ours; taught in notebooks/18_training.ipynb.
+    """
     return DETR(config) if isinstance(config, DETRConfig) else DeformableDETR(config)
 
 
 def make_criterion(config: ModelConfig) -> SetCriterion:
-    """Make the published losses for a model: cross entropy with a background class, or else focal loss."""
+    """Make the published losses for a model: cross entropy with a background class, or else focal loss.
+
+    Args:
+        config: of the model; its number of classes and its background class count.
+    Source: ours; taught in notebooks/18_training.ipynb.
+    """
     with_background = isinstance(config, DETRConfig) and config.background_class
     return SetCriterion(config.num_classes, "cross_entropy" if with_background else "focal")
 
@@ -571,7 +581,15 @@ def start(config: TrainingConfig, device: torch.device) -> State:
 
 
 def to_checkpoint(state: State, config: TrainingConfig) -> dict[str, Any]:
-    """Collect everything that a run needs to go on; random numbers follow from seed and step."""
+    """Collect everything that a run needs to go on; random numbers follow from seed and step.
+
+    Args:
+        state: of the run.
+        config: of the run.
+    Returns:
+        Numbers, text and tensors only, so that reading them back executes nothing.
+    Source: ours; taught in notebooks/18_training.ipynb.
+    """
     return {
         "config": json.dumps(_plain(config)),
         "step": state.step,
@@ -609,7 +627,18 @@ def resume(state: State, config: TrainingConfig, path: Path) -> None:
 
 
 def summarize(state: State, held_out_set: Any, config: TrainingConfig, rows: Sequence[Row]) -> dict[str, Any]:
-    """Measure the result on held-out images, and say what it took."""
+    """Measure the result on held-out images, and say what it took.
+
+    Args:
+        state: at the end of the run.
+        held_out_set: images with targets.
+        config: of the run.
+        rows: of the log, one a step.
+    Returns:
+        AP and the like, steps, seconds, the part of them spent waiting for data, parameters, versions, and
+        the configuration.
+    Source: ours; taught in notebooks/18_training.ipynb.
+    """
     model = _kept(state)
     seconds = [row["seconds"] or 0.0 for row in rows]
     return {
@@ -628,7 +657,16 @@ def summarize(state: State, held_out_set: Any, config: TrainingConfig, rows: Seq
 def to_device(
     batch: PaddedBatch, targets: Sequence[Mapping[str, Any]], device: torch.device
 ) -> tuple[PaddedBatch, list[dict[str, Any]]]:
-    """Move a batch and its targets."""
+    """Move a batch and its targets.
+
+    Args:
+        batch: images and mask.
+        targets: one an image.
+        device: where to.
+    Returns:
+        Both, on the device.
+    Source: ours; taught in notebooks/18_training.ipynb.
+    """
     pixels, mask = (tensor.to(device, non_blocking=True) for tensor in batch)
     moved = [
         {key: value.to(device) if isinstance(value, Tensor) else value for key, value in target.items()}

@@ -577,9 +577,10 @@ def command(out: Path, *more: str) -> list[str]:
 def test_ctrl_c_ends_with_one_clear_line_and_the_same_command_goes_on(tmp_path):
     out = tmp_path / "run"
     arguments = command(out, "--steps=100000", "--checkpoint-every=2")
-    process = subprocess.Popen(
-        arguments, cwd=ROOT, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True
-    )
+    pipes: dict[str, Any] = {"stderr": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    # A shell starts its background jobs deaf to Ctrl-C, and their children inherit that.
+    listen = lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)
+    process = subprocess.Popen(arguments, cwd=ROOT, start_new_session=True, preexec_fn=listen, **pipes)
     try:
         deadline = time.monotonic() + 120
         while not (out / "checkpoint.pt").exists() and time.monotonic() < deadline:
