@@ -522,17 +522,29 @@ KILLED_AGAIN_AND_AGAIN = """
         decoder_layers=2, ffn_dim=16, dropout=0.1,
     )
     config = TrainingConfig(
-        model=model, steps=12, batch_size=2, evaluate_images=4, workers=0, checkpoint_every=1
+        model=model, steps=20, batch_size=2, evaluate_images=4, workers=0, checkpoint_every=1
     )
     moments, kills, last = random.Random(1), 0, 0
+
+    def written():
+        try:
+            return os.stat(folder / "killed/checkpoint.pt").st_mtime_ns
+        except FileNotFoundError:
+            return None
+
     while True:
         child = os.fork()
         if child == 0:
             train(config, folder / "killed", progress=False)
             os._exit(0)
-        deadline = time.monotonic() + moments.uniform(0.1, 0.8)
-        while time.monotonic() < deadline and os.waitpid(child, os.WNOHANG) == (0, 0):
-            time.sleep(0.001)
+        # Killed after one to three checkpoints, or while it starts, and then a little later, in the middle of
+        # whatever it does.
+        wanted, before = moments.choice([0, 1, 2, 3]), written()
+        seen = set()
+        while len(seen) < wanted and os.waitpid(child, os.WNOHANG) == (0, 0):
+            seen |= {written()} - {before}
+            time.sleep(0.0005)
+        time.sleep(moments.uniform(0, 0.03))
         try:
             os.kill(child, signal.SIGKILL)
             os.waitpid(child, 0)
@@ -562,10 +574,10 @@ def test_a_run_that_is_killed_again_and_again_ends_as_one_that_was_not(tmp_path)
     assert_same_state(weights[0], weights[1])
     logs = []
     for name in ("killed", "straight"):
-        with TrainingLog(tmp_path / name / "log.csv", training.COLUMNS, 12) as log:
+        with TrainingLog(tmp_path / name / "log.csv", training.COLUMNS, 20) as log:
             logs.append(without_clock(log.rows))
     assert logs[0] == logs[1]
-    assert [row["step"] for row in logs[0]] == list(range(1, 13))
+    assert [row["step"] for row in logs[0]] == list(range(1, 21))
 
 
 def command(out: Path, *more: str) -> list[str]:
