@@ -121,3 +121,12 @@ def require_spatial_shapes(name: str, value: Any) -> tuple[tuple[int, int], ...]
         raise TypeError(f"{name} must be a list of (height, width) pairs of Python ints, got a tensor")
     pairs = require_list(name, value, "(height, width) pairs")
     return tuple(require_size(f"{name}[{level}]", pair) for level, pair in enumerate(pairs))
+
+
+def require_references(name: str, tensor: Tensor) -> Tensor:
+    """Demand that the last axis holds points (x, y) or boxes (cx, cy, w, h)."""
+    if tensor.shape[-1] not in (2, 4):
+        raise ValueError(
+            f"{name} must end in an axis of 2 (x, y) or 4 (cx, cy, w, h), got {tensor.shape[-1]}"
+        )
+    return tensor

@@ -11,7 +11,7 @@ from einops import rearrange
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from detr_tutorial._validation import require_int, require_tensor
+from detr_tutorial._validation import require_int, require_references, require_tensor
 from detr_tutorial.deformable_attention import MSDeformAttn, SamplingRecord
 from detr_tutorial.detections import LayerDetections
 from detr_tutorial.detr import FeedForward, dense_attention
@@ -185,9 +185,6 @@ def to_padded_levels(
         ValueError: if references end in an axis other than 2 or 4.
     Source: the official `DeformableTransformerDecoder.forward`; taught in notebooks/14_decoder.ipynb.
     """
-    if references.shape[-1] not in (2, 4):
-        raise ValueError(
-            f"references must end in an axis of 2 (x, y) or 4 (cx, cy, w, h), got {references.shape[-1]}"
-        )
+    require_references("references", references)
     ratios = torch.cat([valid_ratios] * (references.shape[-1] // 2), dim=-1)  # (x, y) or (x, y, x, y)
     return rearrange(references, "B Q refs -> B Q 1 refs") * rearrange(ratios, "B L refs -> B 1 L refs")

@@ -14,7 +14,7 @@ from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor
 
-from detr_tutorial._validation import require_size, require_spatial_shapes, require_tensor
+from detr_tutorial._validation import require_references, require_size, require_spatial_shapes, require_tensor
 
 SpatialShapes = Sequence[tuple[int, int]]
 
@@ -142,11 +142,7 @@ def sampling_locations(
     require_tensor("sampling_offsets", sampling_offsets, f"B Q M {len(shapes)} K 2")
     batch, queries, _, levels, points, _ = sampling_offsets.shape
     require_tensor("reference_points", reference_points, f"{batch} {queries} {levels} xy")
-    if reference_points.shape[-1] not in (2, 4):
-        raise ValueError(
-            "reference_points must end in an axis of 2 (x, y) or 4 (cx, cy, w, h), "
-            f"got {reference_points.shape[-1]}"
-        )
+    require_references("reference_points", reference_points)
 
     reference = rearrange(reference_points, "B Q L refs -> B Q 1 L 1 refs")
     if reference_points.shape[-1] == 2:

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from detr_tutorial._validation import require_int, require_number, require_tensor
+from detr_tutorial._validation import require_int, require_number, require_references, require_tensor
 
 EPSILON = 1e-5
 SIZE_BIAS = -2.0  # sigmoid(-2) = 0.119: the width and height of every box at the start
@@ -50,10 +50,7 @@ def move_boxes(references: Float[Tensor, "*n refs"], deltas: Float[Tensor, "*n 4
     """
     require_tensor("deltas", deltas, "... 4")
     require_tensor("references", references, "... refs")
-    if references.shape[-1] not in (2, 4):
-        raise ValueError(
-            f"references must end in an axis of 2 (x, y) or 4 (cx, cy, w, h), got {references.shape[-1]}"
-        )
+    require_references("references", references)
     logits = inverse_sigmoid(references)
     if references.shape[-1] == 2:
         return torch.cat([logits + deltas[..., :2], deltas[..., 2:].to(logits.dtype)], dim=-1).sigmoid()

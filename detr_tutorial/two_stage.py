@@ -83,12 +83,12 @@ class ProposalStage(nn.Module):
     """Score every token, correct its box, and turn the best into object queries.
 
     Args:
-        d_model: channels C; even.
+        d_model: channels C; divisible by 4.
         num_queries: proposals N_q that become object queries; fewer when there are fewer tokens.
         num_classes: columns of the class head. Only the first is used, and says "an object"; the others are
             there because the official code clones the decoder's head.
     Raises:
-        TypeError, ValueError: if a size is not a positive int, or `d_model` is not even.
+        TypeError, ValueError: if a size is not a positive int, or `d_model` is not divisible by 4.
     Source: Deformable DETR (arXiv 2010.04159), section 4.3 and appendix A.4; taught in
     notebooks/16_two_stage.ipynb.
     """
