@@ -6,10 +6,13 @@ import { build } from "esbuild";
 
 const here = dirname(fileURLToPath(import.meta.url));
 const target = join(here, "..", "detr_tutorial", "widgets", "static");
-const entryPoints = [
-  { in: join(here, "src/explorer/index.js"), out: "sampling_points_explorer" },
-  { in: join(here, "src/explorer/style.css"), out: "sampling_points_explorer" },
+// the folder in src/ and the name of the bundle: one line a widget
+const widgets = [
+  ["explorer", "sampling_points_explorer"],
 ];
+const entryPoints = widgets.flatMap(([folder, out]) =>
+  ["index.js", "style.css"].map((file) => ({ in: join(here, "src", folder, file), out })),
+);
 
 const result = await build({
   entryPoints,

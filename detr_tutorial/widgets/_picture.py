@@ -80,17 +80,18 @@ def explorer_svg(inputs: _scene.Inputs, query: int, head: int, level: int, photo
     box = " ".join(f"{side:.6g}" for side in (-RIM, -RIM, width + 2 * RIM, height + 2 * RIM))
     label = escape("Photograph with a query, a green cross, and its sampling points, colored by level")
     return (
-        f'<div class="spe" style="--spe-aspect:{aspect:.4f};--spe-level-rows:{(len(shapes) + 1) // 2}">'
-        '<div class="spe-body"><div class="spe-choices"></div><div class="spe-main"><div class="spe-stage">'
+        f'<div class="dw spe" style="--spe-aspect:{aspect:.4f};--spe-level-rows:{(len(shapes) + 1) // 2}">'
+        '<div class="dw-body spe-body"><div class="spe-choices"></div>'
+        '<div class="spe-main"><div class="spe-stage">'
         f'<svg class="spe-photo" role="img" aria-label="{label}" '
         f'viewBox="{box}">'
-        f'<rect class="spe-hatch-ground" width="{width:.6g}" height="{height:.6g}"/>'
+        f'<rect class="dw-hatch-ground" width="{width:.6g}" height="{height:.6g}"/>'
         f'<image href="{photo}" width="{photo_width:.6g}" height="{photo_height:.6g}" '
         'preserveAspectRatio="none"/>'
         f"{circles}"
         f'<path d="{cross}" stroke="#10151a" stroke-width="6"/>'
         f'<path d="{cross}" stroke="{REFERENCE_COLOR}" stroke-width="3"/></svg></div>'
-        '<p class="spe-muted">A query (green cross) and its sampling points, one color a level. '
+        '<p class="dw-muted">A query (green cross) and its sampling points, one color a level. '
         "The picture can be moved by hand where scripts are on.</p></div></div></div>"
     )
 

@@ -3,10 +3,8 @@
 Taught in notebooks/11_sampling_offsets.ipynb and notebooks/12_grid_sample_attention.ipynb.
 """
 
-from pathlib import Path
 from typing import Any
 
-import anywidget
 import traitlets
 from matplotlib.figure import Figure
 from torch import Tensor
@@ -14,14 +12,12 @@ from torch import Tensor
 from detr_tutorial.deformable_attention import MSDeformAttn
 from detr_tutorial.features import FlattenedFeatures
 from detr_tutorial.widgets import _picture, _scene
+from detr_tutorial.widgets._book_widget import BookWidget
 from detr_tutorial.widgets._packing import pack
 from detr_tutorial.widgets._scene import ALL
-from detr_tutorial.widgets._static_page import static_only, widget_html
-
-BUNDLE = Path(__file__).parent / "static" / "sampling_points_explorer"
 
 
-class SamplingPointsExplorer(anywidget.AnyWidget):
+class SamplingPointsExplorer(BookWidget, bundle="sampling_points_explorer"):
     """Move a query over a photograph and see where each head samples, what it reads and how it is added up.
 
     With a kernel, moving the query runs `attention` again in Python. On a page without one, the widget draws
@@ -46,9 +42,6 @@ class SamplingPointsExplorer(anywidget.AnyWidget):
     Source: figures 6 and 8 of Deformable DETR (arXiv 2010.04159) draw the same points; taught in
         notebooks/11_sampling_offsets.ipynb and notebooks/12_grid_sample_attention.ipynb.
     """
-
-    _esm = BUNDLE.with_suffix(".js")
-    _css = BUNDLE.with_suffix(".css")
 
     query = traitlets.Int(0, help="Flat index of the query among the tokens.").tag(sync=True)
     head = traitlets.Int(ALL, help="The head that is drawn, -1 for all.").tag(sync=True)
@@ -105,18 +98,10 @@ class SamplingPointsExplorer(anywidget.AnyWidget):
     def __repr__(self) -> str:
         return f"SamplingPointsExplorer(query={self.query}, head={self.head}, level={self.level})"
 
-    def _repr_html_(self) -> str:
-        photo = self.scene["photo"]  # travels once, in the picture that is shown without scripts
+    def _page_state(self) -> dict[str, Any]:
         state = {name: getattr(self, name) for name in ("query", "head", "level", "record")}
-        state["scene"] = {name: part for name, part in self.scene.items() if name != "photo"}
-        fallback = _picture.explorer_svg(self._inputs, self.query, self.head, self.level, photo)
-        return widget_html(
-            "SamplingPointsExplorer", state, fallback, BUNDLE.with_suffix(".js"), BUNDLE.with_suffix(".css")
-        )
+        # the photograph travels once, in the picture that is shown without scripts
+        return {**state, "scene": {name: part for name, part in self.scene.items() if name != "photo"}}
 
-    def _repr_mimebundle_(self, **kwargs: Any) -> tuple[dict, dict]:
-        data: dict[str, Any] = {"text/plain": repr(self), "text/html": self._repr_html_()}
-        if static_only():
-            return data, {}
-        live, metadata = super()._repr_mimebundle_(**kwargs) or ({}, {})
-        return {**live, **data}, metadata
+    def _fallback(self) -> str:
+        return _picture.explorer_svg(self._inputs, self.query, self.head, self.level, self.scene["photo"])

@@ -87,7 +87,7 @@ def open_page(browser: Browser, tmp_path: Path) -> Iterator[OpenPage]:
         page.on("request", lambda request: requests.append(request.url))
         page.goto(file.as_uri())
         if scripts:
-            page.wait_for_selector("[data-alive] .spe-handle")
+            page.wait_for_selector("[data-alive] .dw-body")
         return page
 
     yield start

@@ -175,7 +175,7 @@ def test_the_arithmetic_of_a_clicked_point_is_that_of_torch(open_page, html, sce
     total = float(page.locator(".spe-total").get_attribute("data-total") or "nan")
     assert total == pytest.approx(attend(weights), abs=2e-4)
     # the table adds up before the reader's eyes
-    rows = page.locator(".spe-table tbody tr")
+    rows = page.locator(".dw-table tbody tr")
     cells = [
         [number(text.split()[-1]) for text in rows.nth(i).locator("td").all_text_contents()] for i in range(4)
     ]
@@ -197,7 +197,7 @@ def test_points_outside_and_in_the_padding_read_zeros_and_say_so(open_page, html
     slide(page, "scale", 3)
     expect(page.locator(".spe-photo .spe-lost")).not_to_have_count(0)
     page.locator('.spe-photo [data-point="0.3.3"]').dispatch_event("click")
-    expect(page.locator(".spe-table tbody tr").first).to_contain_text("outside: 0")
+    expect(page.locator(".dw-table tbody tr").first).to_contain_text("outside: 0")
     assert number(page.locator('[data-number="contribution"]').text_content()) == 0
 
     page.get_by_role("button", name="Reset").click()
@@ -209,7 +209,7 @@ def test_points_outside_and_in_the_padding_read_zeros_and_say_so(open_page, html
     choose(page, "Head 2, triangle")  # looks down
     choose(page, "Level 1")
     page.locator('.spe-photo [data-point="2.1.2"]').dispatch_event("click")
-    expect(page.locator(".spe-table tbody")).to_contain_text("padding: 0")
+    expect(page.locator(".dw-table tbody")).to_contain_text("padding: 0")
 
 
 def test_heads_and_levels_are_chosen(open_page, html):
@@ -448,7 +448,7 @@ def test_the_page_stays_in_place_while_the_reader_plays(open_page, html, width, 
             scale.value = 3;
             scale.dispatchEvent(new Event("input"));
             note();
-            for (const chip of document.querySelectorAll(".spe-chip input")) { chip.click(); note(); }
+            for (const chip of document.querySelectorAll(".dw-chip input")) { chip.click(); note(); }
             return [...places];
         }"""
     )

@@ -1,8 +1,9 @@
 /** One number in full: four cells, their weights, what they hold, and what the point adds to its head. */
 
 import { isInside } from "../math/bilinear.js";
-import { add, addHatching } from "./dom.js";
-import { format, headPath, headShape, levelColor } from "./marks.js";
+import { add, addHatching } from "../common/dom.js";
+import { format, levelColor } from "../common/format.js";
+import { headPath, headShape } from "./marks.js";
 import { arithmetic, headOutput } from "./points.js";
 
 const CELL = 44;
@@ -32,7 +33,7 @@ export function createArithmetic(parent, { scene, prefix }) {
   const zoomNames = add(zoom, "g", { class: "spe-zoom-names" });
   const zoomPoint = add(zoom, "path", { class: "spe-point" });
 
-  const table = add(section, "table", { class: "spe-table" });
+  const table = add(section, "table", { class: "dw-table" });
   add(table, "caption", {}, `Channel ${scene.channel} of the head's value`);
   const head = table.append("thead").append("tr");
   for (const label of ["cell (row, column)", "bilinear weight", "value", "product"]) {

@@ -10,15 +10,13 @@ import { STRAIGHT, isStraight } from "../math/bend.js";
 import { tokenCell } from "../math/reference_points.js";
 import { createArithmetic } from "./arithmetic.js";
 import { createBending, createChoices } from "./controls.js";
-import { add, select, uniquePrefix } from "./dom.js";
+import { createAnnouncer } from "../common/announce.js";
+import { add, select, uniquePrefix } from "../common/dom.js";
+import { format, percent } from "../common/format.js";
 import { createLevels } from "./levels.js";
-import { format, percent } from "./marks.js";
 import { createPhoto, photoAspect } from "./photo.js";
 import { lostWeight, pointKey, samplingPoints } from "./points.js";
 import { Scene } from "./scene.js";
-
-/** Screen readers are told about a new query once it rests this long, in milliseconds. */
-const ANNOUNCE_AFTER = 500;
 
 /** How much of what it reads a point passes on: the point shown first has the most. */
 const counts = (sampled) => sampled.weight * sampled.share;
@@ -47,9 +45,9 @@ function render({ model, el }) {
   };
 
   el.replaceChildren();
-  const root = add(select(el), "div", { class: "spe", id: prefix, role: "group", "aria-label": "Sampling points explorer" });
+  const root = add(select(el), "div", { class: "dw spe", id: prefix, role: "group", "aria-label": "Sampling points explorer" });
   root.style("--spe-aspect", photoAspect(scene)).style("--spe-level-rows", Math.ceil(scene.numLevels / 2));
-  const body = add(root, "div", { class: "spe-body" });
+  const body = add(root, "div", { class: "dw-body spe-body" });
   const choices = createChoices(body, {
     scene,
     prefix,
@@ -67,7 +65,7 @@ function render({ model, el }) {
     "Marker area: attention weight. Hollow: reads only zeros. Shade of a map: strength of its values. Hatched: padding.",
   );
   const status = add(body, "p", { class: "spe-status" });
-  const spoken = add(body, "p", { class: "spe-spoken", role: "status" });
+  const announcer = createAnnouncer(body);
   const detail = add(body, "div", { class: "spe-detail" });
   const table = createArithmetic(detail, { scene, prefix });
   const bending = createBending(detail, {
@@ -85,12 +83,6 @@ function render({ model, el }) {
       draw();
     },
   });
-
-  let timer = null;
-  const announce = (text) => {
-    clearTimeout(timer);
-    timer = setTimeout(() => spoken.text(text), ANNOUNCE_AFTER);
-  };
 
   function draw() {
     const wanted = model.get("query");
@@ -120,7 +112,7 @@ function render({ model, el }) {
       `${points.length} points; ${percent(lostWeight(points))} of their attention weight reads zeros, ` +
       `outside the map or in the padding.${bentNote}`;
     status.text(text);
-    announce(text);
+    announcer.say(text);
     const view = { allPoints, points, references, cell, query, queryText, head, level, selected, bends };
     photo.draw(view);
     levels.draw(view);
@@ -142,7 +134,7 @@ function render({ model, el }) {
   for (const event of events) model.on(event, draw);
   draw();
   return () => {
-    clearTimeout(timer);
+    announcer.stop();
     for (const event of events) model.off(event, draw);
   };
 }

@@ -1,7 +1,8 @@
 /** The small maps, one a level: value strength as shade, grid lines, padding hatched, points of that level. */
 
-import { add, addHatching } from "./dom.js";
-import { headPath, levelColor } from "./marks.js";
+import { add, addHatching } from "../common/dom.js";
+import { levelColor } from "../common/format.js";
+import { headPath } from "./marks.js";
 import { markerScale } from "./photo.js";
 import { arithmetic, pointKey } from "./points.js";
 
@@ -56,9 +57,9 @@ export function createLevels(parent, { scene, prefix, onSelect }) {
     add(cross, "path", { class: "spe-cross-rim", d: "M-6 0H6M0 -6V6" });
     add(cross, "path", { class: "spe-cross-core", d: "M-6 0H6M0 -6V6" });
     const caption = add(figure, "figcaption");
-    add(caption, "span", { class: "spe-swatch", style: `background:${levelColor(level)}` });
+    add(caption, "span", { class: "dw-swatch", style: `background:${levelColor(level)}` });
     caption.append("span").text(`Level ${level}`);
-    add(caption, "span", { class: "spe-muted" }, `${height} × ${width}`);
+    add(caption, "span", { class: "dw-muted" }, `${height} × ${width}`);
     marks.on("click", (event) => {
       const sampled = event.target.__data__;
       if (sampled) onSelect(sampled);

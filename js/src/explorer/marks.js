@@ -1,10 +1,6 @@
-/** Colors, marker shapes and numbers, the same everywhere in the book. */
+/** Marker shapes, the same everywhere in the book. */
 
 import { symbol, symbolCircle, symbolCross, symbolSquare, symbolTriangle } from "d3-shape";
-
-/** Okabe-Ito, finest level first. */
-export const LEVEL_COLORS = ["#0072B2", "#E69F00", "#009E73", "#CC79A7"];
-export const levelColor = (level) => LEVEL_COLORS[level % LEVEL_COLORS.length];
 
 /** A symbol of d3 turned by some degrees. */
 function turned(type, degrees) {
@@ -60,11 +56,3 @@ const PATHS = SHAPES.map(([, type]) => symbol(type, 1).digits(4)());
 
 export const headPath = (head) => PATHS[head % PATHS.length];
 export const headShape = (head) => SHAPES[head % SHAPES.length][0];
-
-/** A number with a fixed count of digits and a real minus sign. */
-export const format = (number, digits = 4) => {
-  const text = number.toFixed(digits);
-  return (Number(text) === 0 ? text.replace("-", "") : text).replace("-", "−");
-};
-
-export const percent = (share) => `${format(share * 100, 1)} %`;

@@ -12,11 +12,11 @@ export function add(parent, name, attributes = {}, text = undefined) {
 
 let mounted = 0;
 
-/** A prefix for ids and radio groups, different for every widget on the page. */
+/** A prefix for ids and radio groups, different for every widget on the page; the root takes it as its id. */
 export function uniquePrefix() {
   do mounted += 1;
-  while (document.getElementById(`spe-${mounted}`));
-  return `spe-${mounted}`;
+  while (document.getElementById(`dw-${mounted}`));
+  return `dw-${mounted}`;
 }
 
 /** Hatching for cells that hold no value. */
@@ -28,8 +28,8 @@ export function addHatching(svg, id, step = 6) {
     patternUnits: "userSpaceOnUse",
     patternTransform: "rotate(45)",
   });
-  add(pattern, "rect", { width: step, height: step, class: "spe-hatch-ground" });
-  add(pattern, "line", { y2: step, class: "spe-hatch-line", "stroke-width": step / 3 });
+  add(pattern, "rect", { width: step, height: step, class: "dw-hatch-ground" });
+  add(pattern, "line", { y2: step, class: "dw-hatch-line", "stroke-width": step / 3 });
 }
 
 export { select };
