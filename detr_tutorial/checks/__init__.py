@@ -7,6 +7,12 @@ Each chapter that has exercises has a module here; `_check` holds what they shar
 """
 
 from detr_tutorial.checks._check import Check, CheckResult
+from detr_tutorial.checks.chapter_04 import (
+    angles_of_cells,
+    place_of_encoding,
+    point_encoding,
+    sine_encoding,
+)
 from detr_tutorial.checks.chapter_10 import decoder_reference_points, encoder_reference_points, pixel_centers
 from detr_tutorial.checks.chapter_11 import (
     box_sampling_locations,
@@ -19,6 +25,7 @@ from detr_tutorial.checks.chapter_12 import bilinear_sample, ms_deform_attn
 __all__ = [
     "Check",
     "CheckResult",
+    "angles_of_cells",
     "bilinear_sample",
     "box_sampling_locations",
     "decoder_reference_points",
@@ -26,6 +33,9 @@ __all__ = [
     "joint_softmax",
     "ms_deform_attn",
     "pixel_centers",
+    "place_of_encoding",
+    "point_encoding",
     "sampling_locations",
+    "sine_encoding",
     "star_offsets",
 ]
