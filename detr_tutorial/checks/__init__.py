@@ -7,6 +7,8 @@ Each chapter that has exercises has a module here; `_check` holds what they shar
 """
 
 from detr_tutorial.checks._check import Check, CheckResult
+from detr_tutorial.checks.chapter_02 import crop_boxes, crop_fractions, cxcywh_to_xyxy, pad_images
+from detr_tutorial.checks.chapter_03 import frozen_batch_norm, resize_mask
 from detr_tutorial.checks.chapter_04 import (
     angles_of_cells,
     place_of_encoding,
@@ -28,13 +30,19 @@ __all__ = [
     "angles_of_cells",
     "bilinear_sample",
     "box_sampling_locations",
+    "crop_boxes",
+    "crop_fractions",
+    "cxcywh_to_xyxy",
     "decoder_reference_points",
     "encoder_reference_points",
+    "frozen_batch_norm",
     "joint_softmax",
     "ms_deform_attn",
+    "pad_images",
     "pixel_centers",
     "place_of_encoding",
     "point_encoding",
+    "resize_mask",
     "sampling_locations",
     "sine_encoding",
     "star_offsets",
