@@ -75,6 +75,7 @@ class BookFigure(Figure):
     """A matplotlib figure that shows itself once, at twice the screen's resolution."""
 
     image_format: Literal["png", "jpeg"] = "png"
+    image_quality = 85  # of a JPEG; less where many photographs share a page
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> tuple[dict, dict]:
         data = self.image()
@@ -88,7 +89,7 @@ class BookFigure(Figure):
         if self.image_format == "png":
             self.savefig(buffer, format="png", dpi=dpi, metadata={"Software": None})
             return _with_palette(buffer)
-        options = {"quality": 85, "optimize": True}
+        options = {"quality": self.image_quality, "optimize": True}
         self.savefig(buffer, format="jpeg", dpi=dpi * 0.8, pil_kwargs=options)
         return buffer.getvalue()
 
