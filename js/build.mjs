@@ -9,6 +9,7 @@ const target = join(here, "..", "detr_tutorial", "widgets", "static");
 // the folder in src/ and the name of the bundle: one line a widget
 const widgets = [
   ["explorer", "sampling_points_explorer"],
+  ["padding", "padding_explorer"],
 ];
 const entryPoints = widgets.flatMap(([folder, out]) =>
   ["index.js", "style.css"].map((file) => ({ in: join(here, "src", folder, file), out })),

@@ -1,5 +1,6 @@
 """Widgets that a reader moves by hand, in Jupyter and on a page without a kernel."""
 
+from detr_tutorial.widgets.padding_explorer import PaddingExplorer
 from detr_tutorial.widgets.sampling_points_explorer import SamplingPointsExplorer
 
-__all__ = ["SamplingPointsExplorer"]
+__all__ = ["PaddingExplorer", "SamplingPointsExplorer"]

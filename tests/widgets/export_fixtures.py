@@ -15,8 +15,10 @@ from einops import rearrange
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from detr_tutorial.deformable_attention import ms_deform_attn
+from detr_tutorial.padding import pad_images, resize_mask, valid_ratios
 from detr_tutorial.reference_points import encoder_reference_points, sampling_locations
 from detr_tutorial.widgets._packing import pack, pack_table
+from detr_tutorial.widgets.padding_explorer import STRIDES, map_size
 
 FOLDER = Path(__file__).resolve().parents[2] / "js" / "tests" / "fixtures"
 SHAPES = ((4, 6), (3, 2))
@@ -100,7 +102,30 @@ def packing() -> dict[str, Any]:
     }
 
 
-FIXTURES = {"bilinear": bilinear, "attention": attention, "packing": packing}
+def padding() -> dict[str, Any]:
+    """Batches of odd sizes: canvas, maps of every stride, valid cells, ratios, and the share of padding."""
+    generator = torch.Generator().manual_seed(4)
+    batches = [[[204, 328], [265, 100]], [[1, 1], [128, 96]], [[219, 328], [264, 206]], [[64, 64], [64, 64]]]
+    batches += [torch.randint(1, 300, (3, 2), generator=generator).tolist() for _ in range(12)]
+    cases = []
+    for sizes in batches:
+        mask = pad_images([torch.zeros(3, height, width) for height, width in sizes]).mask
+        maps = []
+        for stride in STRIDES:
+            shape = map_size((mask.shape[1], mask.shape[2]), stride)
+            small = resize_mask(mask, shape)
+            rows, columns = (~small[:, :, 0]).sum(1), (~small[:, 0]).sum(1)
+            ratios = valid_ratios([small], dtype=torch.float64)[:, 0]
+            valid = torch.stack([rows, columns], dim=1)
+            maps.append(
+                {"stride": stride, "cells": list(shape), "valid": valid.tolist(), "ratios": ratios.tolist()}
+            )
+        share = mask.double().mean().item()
+        cases.append({"sizes": sizes, "canvas": list(mask.shape[1:]), "share": share, "maps": maps})
+    return {"cases": cases}
+
+
+FIXTURES = {"bilinear": bilinear, "attention": attention, "packing": packing, "padding": padding}
 
 
 def rounded(numbers: Any) -> Any:
