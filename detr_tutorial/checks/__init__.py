@@ -15,6 +15,7 @@ from detr_tutorial.checks.chapter_04 import (
     point_encoding,
     sine_encoding,
 )
+from detr_tutorial.checks.chapter_05 import cross_attention_inputs, multi_head_attention
 from detr_tutorial.checks.chapter_10 import decoder_reference_points, encoder_reference_points, pixel_centers
 from detr_tutorial.checks.chapter_11 import (
     box_sampling_locations,
@@ -32,12 +33,14 @@ __all__ = [
     "box_sampling_locations",
     "crop_boxes",
     "crop_fractions",
+    "cross_attention_inputs",
     "cxcywh_to_xyxy",
     "decoder_reference_points",
     "encoder_reference_points",
     "frozen_batch_norm",
     "joint_softmax",
     "ms_deform_attn",
+    "multi_head_attention",
     "pad_images",
     "pixel_centers",
     "place_of_encoding",

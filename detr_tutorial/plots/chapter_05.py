@@ -1,0 +1,394 @@
+"""The figures of notebooks/05_detr.ipynb: attention in numbers, the two layers, and where DETR looks."""
+
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import torch
+from matplotlib.axes import Axes
+from matplotlib.colors import LinearSegmentedColormap
+from matplotlib.figure import Figure
+from matplotlib.patches import FancyBboxPatch, Rectangle
+from torch import Tensor
+
+from detr_tutorial.plots._style import (
+    GRID_COLOR,
+    INK,
+    LEVEL_COLORS,
+    WRONG_COLOR,
+    Number,
+    draw_picture,
+    draw_reference_point,
+    new_figure,
+    styled,
+)
+
+MUTED = "#666666"
+POSITION_COLOR = "#B35900"  # positions, and the arrows they come in by
+OBJECT_COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#222222", "#8C510A")
+OBJECT_STYLES = ("-", "--", "-.", ":")
+# From invisible to strong, so that the picture shows where nobody looks.
+WEIGHTS_MAP = LinearSegmentedColormap.from_list("weights", ["#FFFFFF", "#9ECAE1", "#0072B2", "#08306B"])
+
+
+# ---------------------------------------------------------------- small numbers
+
+
+def _number_table(axes: Axes, values: Tensor, *, digits: int, top: float, title: str) -> None:
+    rows, columns = values.shape
+    axes.imshow(values.numpy(), cmap=WEIGHTS_MAP, vmin=0, vmax=top, aspect="equal")
+    for row in range(rows):
+        for column in range(columns):
+            value = values[row, column].item()
+            axes.text(
+                column,
+                row,
+                f"{value:.{digits}f}",
+                ha="center",
+                va="center",
+                fontsize=10,
+                color="white" if value > 0.55 * top else INK,
+            )
+    axes.set_title(title, loc="center")
+    axes.spines[:].set_visible(False)
+    axes.tick_params(length=0)
+    axes.set_xticks(np.arange(columns + 1) - 0.5, minor=True)
+    axes.set_yticks(np.arange(rows + 1) - 0.5, minor=True)
+    axes.tick_params(which="minor", length=0)
+    axes.grid(which="minor", color="white", linewidth=2)
+
+
+@styled
+def attention_in_numbers(scores: Tensor, weights: Tensor, outputs: Tensor) -> Figure:
+    """Scores, weights and outputs of a small attention, number by number.
+
+    Args:
+        scores: (Q, S).
+        weights: (Q, S), each row sums to 1.
+        outputs: (Q, D).
+    """
+    queries, keys = scores.shape
+    figure, grid = new_figure(7.2, 2.5, columns=3, width_ratios=[keys, keys, outputs.shape[1] + 0.4])
+    _number_table(grid[0, 0], scores, digits=1, top=float(scores.max()) * 1.3, title="scores")
+    _number_table(grid[0, 1], weights, digits=2, top=1.0, title="weights")
+    _number_table(grid[0, 2], outputs, digits=1, top=float(outputs.abs().max()) * 1.6, title="outputs")
+    for axes in grid[0, :2]:
+        axes.set_xticks(range(keys), [f"key {s}" for s in range(keys)])
+        axes.set_yticks(range(queries), [f"query {q}" for q in range(queries)])
+    for axes in grid[0, 1:]:
+        axes.set_yticks([])
+    grid[0, 2].set_xticks(range(outputs.shape[1]), [" "] * outputs.shape[1])
+    grid[0, 0].set_xlabel("how well they fit", fontsize=9)
+    grid[0, 1].set_xlabel("softmax: each row sums to 1", fontsize=9)
+    grid[0, 2].set_xlabel("sums of values", fontsize=9)
+    return figure
+
+
+# ---------------------------------------------------------------- the two layers
+
+
+def _box(axes: Axes, x: Number, y: Number, text: str, *, color: str = "#DCEAF5", width: Number = 3.6) -> None:
+    look: dict[str, Any] = {"boxstyle": "round,pad=0.02,rounding_size=0.12", "linewidth": 1.2}
+    axes.add_patch(
+        FancyBboxPatch(
+            (x - width / 2, y - 0.36), width, 0.72, facecolor=color, edgecolor=INK, zorder=3, **look
+        )
+    )
+    axes.text(x, y, text, ha="center", va="center", fontsize=9.5, zorder=4)
+
+
+def _line(axes: Axes, *points: tuple[Number, Number], color: str = INK, head: bool = True) -> None:
+    line: dict[str, Any] = {"color": color, "linewidth": 1.3}
+    for start, end in pairwise(points[:-1]):
+        axes.plot(*zip(start, end, strict=True), zorder=2, solid_capstyle="round", **line)
+    style = {"arrowstyle": "-|>" if head else "-", "shrinkA": 0, "shrinkB": 0, **line}
+    axes.annotate("", points[-1], points[-2], arrowprops=style, zorder=2)
+
+
+def _plus(axes: Axes, x: Number, y: Number) -> None:
+    axes.plot(
+        [x], [y], marker="o", markersize=12, markerfacecolor="white", markeredgecolor=POSITION_COLOR, zorder=4
+    )
+    axes.text(x, y - 0.02, "+", ha="center", va="center", fontsize=11, color=POSITION_COLOR, zorder=5)
+
+
+def _attention(axes: Axes, x: Number, y: Number, name: str) -> None:
+    """A box of an attention with its three doors; arrows end at (x - 1.1, x, x + 1.1; y + 0.62)."""
+    _box(axes, x, y, name)
+    for door, letter in zip((x - 1.1, x, x + 1.1), "qkv", strict=True):
+        axes.text(door + 0.13, y + 0.55, letter, fontsize=9, fontstyle="italic", color=MUTED, va="center")
+        _line(axes, (door, y + 0.8), (door, y + 0.38))
+
+
+def _residual(axes: Axes, x: Number, start: Number, end: Number) -> None:
+    side = x + 2.15
+    _line(axes, (x, start), (side, start), (side, end), (x + 1.82, end))
+
+
+def _self_attention(axes: Axes, x: Number, y: Number, name: str, positions: str) -> None:
+    """An attention whose queries, keys and values all come from (x, y + 1.9) above it."""
+    top = y + 1.75
+    _line(axes, (x, top + 0.35), (x, top), head=False)
+    axes.plot([x - 1.1, x + 1.1], [top, top], color=INK, linewidth=1.3, zorder=2)
+    for door in (x - 1.1, x, x + 1.1):
+        _line(axes, (door, top), (door, y + 0.75), head=False)
+    for door in (x - 1.1, x):
+        _plus(axes, door, y + 1.25)
+    axes.plot([x - 2.0, x - 0.2], [y + 1.25, y + 1.25], color=POSITION_COLOR, linewidth=1.3, zorder=1)
+    axes.text(x - 2.08, y + 1.25, positions, ha="right", va="center", fontsize=9, color=POSITION_COLOR)
+    _attention(axes, x, y, name)
+
+
+@styled
+def two_layers() -> Figure:
+    """One encoder layer and one decoder layer, as published, and the doors where positions enter."""
+    figure, grid = new_figure(7.2, 6.9, columns=2, width_ratios=[1, 1.12])
+    for axes in grid[0]:
+        axes.set_axis_off()
+        axes.set_ylim(-0.9, 11.6)
+    norm = "#F3E9D8"
+    left, right = grid[0]
+
+    left.set_xlim(-4.35, 2.9)
+    left.set_title("encoder layer", loc="center", fontsize=12)
+    left.text(0, 11.05, "tokens  (B, S, C)", ha="center", va="center", fontsize=10)
+    _line(left, (0, 10.8), (0, 10.4), head=False)
+    _self_attention(left, 0, 8.3, "self-attention", "positions\nof the cells")
+    _residual(left, 0, 10.5, 7.0)
+    _line(left, (0, 7.94), (0, 7.38))
+    _box(left, 0, 7.0, "add and normalize", color=norm)
+    _line(left, (0, 6.64), (0, 5.48))
+    _residual(left, 0, 6.2, 3.8)
+    _box(left, 0, 5.1, "feed-forward")
+    _line(left, (0, 4.74), (0, 4.18))
+    _box(left, 0, 3.8, "add and normalize", color=norm)
+    _line(left, (0, 3.44), (0, 2.75))
+    left.text(0, 2.5, "tokens  (B, S, C)", ha="center", va="center", fontsize=10)
+    left.text(
+        0,
+        0.55,
+        "q, k, v: query, key, value\n"
+        "+ : positions are added here,\nin every layer again,\nand never to a value",
+        ha="center",
+        va="center",
+        fontsize=9.5,
+        color=POSITION_COLOR,
+    )
+
+    right.set_xlim(-4.35, 4.5)
+    right.set_title("decoder layer", loc="center", fontsize=12)
+    right.text(0, 11.05, "queries  (B, $N_q$, C)", ha="center", va="center", fontsize=10)
+    _line(right, (0, 10.8), (0, 10.4), head=False)
+    _self_attention(right, 0, 8.3, "self-attention", "query\nembedding")
+    _residual(right, 0, 10.5, 7.0)
+    _line(right, (0, 7.94), (0, 7.38))
+    _box(right, 0, 7.0, "add and normalize", color=norm)
+    # Cross-attention: the query comes from above, key and value from the encoder.
+    _line(right, (0, 6.64), (0, 6.2), (-1.1, 6.2), (-1.1, 4.75), head=False)
+    _residual(right, 0, 6.2, 2.9)
+    _plus(right, -1.1, 5.4)
+    right.plot([-2.0, -1.3], [5.4, 5.4], color=POSITION_COLOR, linewidth=1.3, zorder=1)
+    right.text(-2.08, 5.4, "query\nembedding", ha="right", va="center", fontsize=9, color=POSITION_COLOR)
+    right.text(2.35, 5.72, "tokens of\nthe encoder", ha="left", va="bottom", fontsize=9)
+    _line(right, (4.4, 5.65), (1.1, 5.65), (1.1, 4.75), head=False)
+    _line(right, (1.1, 5.65), (0, 5.65), (0, 4.75), head=False)
+    _plus(right, 0, 5.15)
+    right.plot([0.2, 2.3], [5.15, 5.15], color=POSITION_COLOR, linewidth=1.3, zorder=1)
+    right.text(2.37, 5.12, "positions", ha="left", va="center", fontsize=9, color=POSITION_COLOR)
+    _attention(right, 0, 4.2, "cross-attention")
+    _line(right, (0, 3.84), (0, 3.28))
+    _box(right, 0, 2.9, "add and normalize", color=norm)
+    _line(right, (0, 2.54), (0, 1.78))
+    _residual(right, 0, 2.2, 0.3)
+    _box(right, 0, 1.4, "feed-forward")
+    _line(right, (0, 1.04), (0, 0.68))
+    _box(right, 0, 0.3, "add and normalize", color=norm)
+    _line(right, (0, -0.06), (0, -0.5))
+    right.text(0, -0.72, "queries  (B, $N_q$, C)", ha="center", va="center", fontsize=10)
+    return figure
+
+
+# ---------------------------------------------------------------- on a picture
+
+
+def _heat(axes: Axes, image: Tensor, weights: Tensor, color: str, top: Number | None = None) -> None:
+    """The picture in gray, and the weights of its cells as a layer of color over it."""
+    height, width = image.shape[1:]
+    draw_picture(axes, image.mean(0, keepdim=True).expand(3, -1, -1) * 0.5 + 0.5)
+    strength = (weights / (weights.max() if top is None else top)).clamp(0, 1).numpy()
+    layer = np.zeros((*strength.shape, 4))
+    layer[..., :3] = [int(color[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+    layer[..., 3] = 0.95 * strength
+    extent = (-0.5, width - 0.5, height - 0.5, -0.5)
+    axes.imshow(layer, extent=extent, interpolation="nearest", zorder=2)
+
+
+def _cell_center(cell: tuple[int, int], cells: tuple[int, int], size: tuple[int, int]) -> tuple[float, float]:
+    (row, column), (rows, columns), (height, width) = cell, cells, size
+    return (column + 0.5) / columns * width - 0.5, (row + 0.5) / rows * height - 0.5
+
+
+@styled
+def terms_of_a_score(image: Tensor, terms: Sequence[tuple[str, Tensor]], cell: tuple[int, int]) -> Figure:
+    """The parts that a score is made of, as maps over a photograph.
+
+    Args:
+        image: (3, H, W) in [0, 1].
+        terms: a title and (h, w) scores of one query with all keys.
+        cell: (row, column) of the query.
+    """
+    figure, grid = new_figure(7.2, 1.65, columns=len(terms) + 1, image_format="jpeg")
+    height, width = image.shape[1:]
+    rows, columns = terms[0][1].shape
+    draw_picture(grid[0, 0], image)
+    grid[0, 0].set_title("the query", fontsize=9.5, loc="center")
+    extent = (-0.5, width - 0.5, height - 0.5, -0.5)
+    for axes, (title, scores) in zip(grid[0, 1:], terms, strict=True):
+        spread = scores - scores.mean()
+        reach = float(spread.abs().max())
+        axes.imshow(spread.numpy(), extent=extent, cmap="RdBu_r", vmin=-reach, vmax=reach)
+        axes.set(xticks=[], yticks=[])
+        axes.spines[:].set_visible(False)
+        axes.set_title(title, fontsize=9.5, loc="center")
+    for axes in grid[0]:
+        draw_reference_point(axes, *_cell_center(cell, (rows, columns), (height, width)), size=8)
+    return figure
+
+
+@styled
+def encoder_looks(image: Tensor, maps: Sequence[tuple[tuple[int, int], Tensor]]) -> Figure:
+    """Where a few cells look in the encoder.
+
+    Args:
+        image: (3, H, W) in [0, 1].
+        maps: (row, column) of the cell that looks, and (h, w) its weights, the mean over the heads.
+    """
+    figure, grid = new_figure(7.2, 1.75, columns=len(maps) + 1, image_format="jpeg")
+    draw_picture(grid[0, 0], image)
+    size = (image.shape[1], image.shape[2])
+    for number, (axes, (cell, weights)) in enumerate(zip(grid[0, 1:], maps, strict=True)):
+        cells = (weights.shape[0], weights.shape[1])
+        _heat(axes, image, weights, LEVEL_COLORS[0])
+        x, y = _cell_center(cell, cells, size)
+        draw_reference_point(axes, x, y, size=8)
+        draw_reference_point(grid[0, 0], x, y, size=6)
+        letter = "ABCDEFGH"[number]
+        grid[0, 0].text(x + 4, y - 4, letter, fontsize=9, color="white", fontweight="bold")
+        axes.set_title(f"cell {letter}", fontsize=9.5, loc="center")
+        axes.set_xlabel(f"largest weight {weights.max():.2f}", fontsize=8.5)
+    return figure
+
+
+def _draw_box(axes: Axes, box: Sequence[Number], size: tuple[int, int], **style: Any) -> None:
+    (cx, cy, w, h), (height, width) = box, size
+    corner = ((cx - w / 2) * width - 0.5, (cy - h / 2) * height - 0.5)
+    axes.add_patch(Rectangle(corner, w * width, h * height, fill=False, zorder=5, **style))
+
+
+@styled
+def decoder_looks(
+    image: Tensor, found: Sequence[tuple[str, Sequence[float], Tensor]], columns: int = 4
+) -> Figure:
+    """What was found, and where the query of each object looked.
+
+    Args:
+        image: (3, H, W) in [0, 1].
+        found: for each object its label, its box (cx, cy, w, h) in [0, 1], and its query's (h, w) weights.
+        columns: panels in a row.
+    """
+    panels = 1 + len(found)
+    rows = -(-panels // columns)
+    figure, grid = new_figure(7.2, 2.0 * rows, rows=rows, columns=columns, image_format="jpeg")
+    size = (image.shape[1], image.shape[2])
+    every = grid.flatten()
+    draw_picture(every[0], image)
+    every[0].set_title(f"{len(found)} objects found", fontsize=9.5, loc="center")
+    for number, (label, box, weights) in enumerate(found):
+        color = OBJECT_COLORS[number % len(OBJECT_COLORS)]
+        look = {"edgecolor": color, "linewidth": 1.8, "linestyle": OBJECT_STYLES[number % len(OBJECT_STYLES)]}
+        axes = every[number + 1]
+        _heat(axes, image, weights, color)
+        _draw_box(axes, box, size, **look)
+        _draw_box(every[0], box, size, edgecolor="white", linewidth=2.6)
+        _draw_box(every[0], box, size, **look)
+        axes.set_title(label, fontsize=9.5, loc="center", color=color)
+    for axes in every[panels:]:
+        axes.set_axis_off()
+    return figure
+
+
+@styled
+def heads_look(image: Tensor, box: Sequence[Number], layers: Sequence[tuple[str, Tensor]]) -> Figure:
+    """Where each head of one query looks, layer by layer.
+
+    Args:
+        image: (3, H, W) in [0, 1].
+        box: (cx, cy, w, h) in [0, 1], what the query found.
+        layers: a name and (M, h, w) weights of each head.
+    """
+    heads = len(layers[0][1])
+    width = min(7.2, 1.75 * heads + 0.4)
+    height = 1.05 * width / heads * len(layers) + 0.3
+    figure, grid = new_figure(width, height, rows=len(layers), columns=heads, image_format="jpeg")
+    size = (image.shape[1], image.shape[2])
+    for row, (name, weights) in enumerate(layers):
+        for head, axes in enumerate(grid[row]):
+            _heat(axes, image, weights[head], LEVEL_COLORS[0])
+            _draw_box(axes, box, size, edgecolor=WRONG_COLOR, linewidth=1.4)
+            if row == 0:
+                axes.set_title(f"head {head}", fontsize=9.5, loc="center")
+        grid[row, 0].set_ylabel(name, fontsize=9.5)
+    return figure
+
+
+@styled
+def slots(boxes: Tensor, scores: Tensor, queries: Sequence[int]) -> Figure:
+    """What a few queries answered on many pictures: a dot at the center of every box.
+
+    Args:
+        boxes: (N, Q, 4) as (cx, cy, w, h) in [0, 1], of N pictures.
+        scores: (N, Q), how sure each answer was.
+        queries: which to draw.
+    """
+    columns = -(-len(queries) // 2)
+    figure, grid = new_figure(7.2, 3.9, rows=2, columns=columns)
+    for axes, query in zip(grid.flatten(), queries, strict=False):
+        of_query = boxes[:, query]
+        areas = (of_query[:, 2] * of_query[:, 3]).sqrt() * 60 + 2
+        sure = scores[:, query]
+        order = sure.argsort()
+        axes.scatter(
+            of_query[order, 0].tolist(),
+            of_query[order, 1].tolist(),
+            s=areas[order].tolist(),
+            c=sure[order].tolist(),
+            cmap=WEIGHTS_MAP,
+            vmin=-0.3,
+            vmax=1,
+            edgecolors=GRID_COLOR,
+            linewidths=0.3,
+        )
+        axes.set(xlim=(0, 1), ylim=(1, 0), aspect="equal", xticks=[], yticks=[])
+        axes.spines[:].set(visible=True, color=MUTED)
+        axes.set_title(f"query {query}", fontsize=9.5, loc="center")
+        axes.set_xlabel(f"{int((sure > 0.5).sum())} objects in {len(sure)} pictures", fontsize=8.5)
+    for axes in grid.flatten()[len(queries) :]:
+        axes.set_axis_off()
+    return figure
+
+
+# ---------------------------------------------------------------- a reader's answer against the target
+
+
+@styled
+def answer_against_target(yours: Tensor, target: Tensor) -> Figure:
+    """Two matrices of numbers side by side, and their difference."""
+    figure, grid = new_figure(7.2, 2.3, columns=3)
+    reach = float(torch.cat([yours, target]).abs().max())
+    panels = (("yours", yours), ("target", target), ("difference", yours - target))
+    for axes, (title, values) in zip(grid[0], panels, strict=True):
+        axes.imshow(values.numpy(), cmap="RdBu_r", vmin=-reach, vmax=reach, aspect="auto")
+        axes.set(xticks=[], yticks=[], xlabel="channels", ylabel="queries")
+        axes.set_title(title)
+    return figure
