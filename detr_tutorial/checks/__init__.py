@@ -7,6 +7,7 @@ Each chapter that has exercises has a module here; `_check` holds what they shar
 """
 
 from detr_tutorial.checks._check import Check, CheckResult
+from detr_tutorial.checks.chapter_01 import class_targets, greedy_match
 from detr_tutorial.checks.chapter_02 import crop_boxes, crop_fractions, cxcywh_to_xyxy, pad_images
 from detr_tutorial.checks.chapter_03 import frozen_batch_norm, resize_mask
 from detr_tutorial.checks.chapter_04 import (
@@ -31,6 +32,7 @@ __all__ = [
     "angles_of_cells",
     "bilinear_sample",
     "box_sampling_locations",
+    "class_targets",
     "crop_boxes",
     "crop_fractions",
     "cross_attention_inputs",
@@ -38,6 +40,7 @@ __all__ = [
     "decoder_reference_points",
     "encoder_reference_points",
     "frozen_batch_norm",
+    "greedy_match",
     "joint_softmax",
     "ms_deform_attn",
     "multi_head_attention",

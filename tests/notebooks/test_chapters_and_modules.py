@@ -13,6 +13,7 @@ NOTEBOOKS = {path.name for path in (ROOT / "notebooks").glob("*.ipynb")}
 
 # The module that each chapter teaches.
 TEACHES = {
+    "01_set_prediction": ["matching", "boxes"],
     "02_images_boxes_padding": ["padding", "boxes"],
     "03_backbone": ["backbone", "padding", "detr"],
     "04_position_encoding": ["position", "detr"],
