@@ -17,6 +17,7 @@ from detr_tutorial.checks.chapter_04 import (
     sine_encoding,
 )
 from detr_tutorial.checks.chapter_05 import cross_attention_inputs, multi_head_attention
+from detr_tutorial.checks.chapter_06 import decoder_bill, level_sizes
 from detr_tutorial.checks.chapter_10 import decoder_reference_points, encoder_reference_points, pixel_centers
 from detr_tutorial.checks.chapter_11 import (
     box_sampling_locations,
@@ -37,11 +38,13 @@ __all__ = [
     "crop_fractions",
     "cross_attention_inputs",
     "cxcywh_to_xyxy",
+    "decoder_bill",
     "decoder_reference_points",
     "encoder_reference_points",
     "frozen_batch_norm",
     "greedy_match",
     "joint_softmax",
+    "level_sizes",
     "ms_deform_attn",
     "multi_head_attention",
     "pad_images",

@@ -1,0 +1,291 @@
+"""The figures of notebooks/06_cost_of_dense_attention.ipynb: small objects, bills, growth, learning."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Rectangle
+from matplotlib.ticker import FuncFormatter, NullFormatter
+from torch import Tensor
+
+from detr_tutorial.complexity import LayerCosts
+from detr_tutorial.plots._style import (
+    GRID_COLOR,
+    INK,
+    RIGHT_COLOR,
+    WRONG_COLOR,
+    draw_picture,
+    draw_points,
+    draw_reference_point,
+    new_figure,
+    styled,
+)
+
+MUTED = "#666666"
+PART_COLORS = {"projections": "#0072B2", "predictions": "#E69F00", "reading": "#D55E00"}
+PART_HATCHES = {"projections": "", "predictions": "..", "reading": "///"}
+MEBI, GIBI = 2**20, 2**30
+
+
+@styled
+def one_object_on_three_maps(
+    image: Tensor, box: tuple[int, int, int, int], window: tuple[int, int, int, int], strides: Sequence[int]
+) -> Figure:
+    """A small object under the cells of maps of several strides.
+
+    Args:
+        image: (3, H, W) in [0, 1].
+        box: of the object, (x1, y1, x2, y2) in pixels.
+        window: the part that is shown enlarged, (x1, y1, x2, y2), multiples of the largest stride.
+        strides: of the maps, coarsest first.
+    """
+    figure, grid = new_figure(7.2, 2.15, columns=1 + len(strides), image_format="jpeg")
+    x1, y1, x2, y2 = box
+    left, top, right, bottom = window
+    draw_picture(grid[0, 0], image)
+    frame: dict[str, Any] = {"fill": False, "linewidth": 1.2}
+    grid[0, 0].add_patch(Rectangle((left, top), right - left, bottom - top, edgecolor="white", **frame))
+    grid[0, 0].set_title(f"{image.shape[1]} x {image.shape[2]} pixels", fontsize=9.5)
+    for axes, stride in zip(grid[0, 1:], strides, strict=True):
+        draw_picture(axes, image[:, top:bottom, left:right])
+        lines: dict[str, Any] = {"color": "white", "linewidth": 0.7, "alpha": 0.75}
+        axes.vlines(np.arange(0, right - left + 1, stride) - 0.5, -0.5, bottom - top - 0.5, **lines)
+        axes.hlines(np.arange(0, bottom - top + 1, stride) - 0.5, -0.5, right - left - 0.5, **lines)
+        axes.add_patch(
+            Rectangle((x1 - left, y1 - top), x2 - x1, y2 - y1, edgecolor="#56B4E9", fill=False, linewidth=1.8)
+        )
+        columns = -(-x2 // stride) - x1 // stride
+        rows = -(-y2 // stride) - y1 // stride
+        axes.set_title(f"stride {stride}", fontsize=9.5)
+        axes.set_xlabel(f"touches {rows} x {columns} cells", fontsize=9)
+    return figure
+
+
+@styled
+def start_of_training(
+    image: Tensor, dense: Tensor, points: Tensor, reference: tuple[float, float], query: tuple[int, int]
+) -> Figure:
+    """What one query looks at before any training: all cells, or a few points.
+
+    Args:
+        image: (3, H, W) in [0, 1].
+        dense: (H_l, W_l) attention weights of one head.
+        points: (M, K, 2) sampling points as fractions of the picture.
+        reference: (x, y) of the query, as a fraction of the picture.
+        query: (row, column) of the query on the map of `dense`.
+    """
+    height, width = image.shape[1:]
+    figure, grid = new_figure(7.2, 2.65, columns=2, image_format="jpeg")
+    extent = (-0.5, width - 0.5, height - 0.5, -0.5)
+    axes = grid[0, 0]
+    axes.imshow(image.mean(0).numpy(), cmap="gray", extent=extent)
+    cells = dense.numel()
+    shown = axes.imshow((dense * cells).numpy(), cmap="viridis", vmin=0, vmax=2, extent=extent, alpha=0.75)
+    figure.colorbar(shown, ax=axes, ticks=[0, 1, 2], pad=0.02, aspect=18, label="weight x number of cells")
+    axes.set_title(f"dense: all {cells} cells")
+    other = grid[0, 1]
+    draw_picture(other, image)
+    pixels = points * points.new_tensor([width, height]) - 0.5
+    for head, of_head in enumerate(pixels):
+        draw_points(other, of_head, level=1, head=head, area=26)
+    other.set_title(f"deformable: {points.shape[1]} points a head")
+    x, y = reference[0] * width - 0.5, reference[1] * height - 0.5
+    for panel in (axes, other):
+        draw_reference_point(panel, x, y, size=10)
+        panel.set(xticks=[], yticks=[], xlim=extent[:2], ylim=extent[2:])
+        panel.spines[:].set_visible(False)
+    return figure
+
+
+@styled
+def bills(costs: Mapping[str, LayerCosts]) -> Figure:
+    """The multiply-adds of one encoder layer's attention and of the decoder's, by design and by part.
+
+    Args:
+        costs: by the name of the design.
+    """
+    figure, grid = new_figure(7.2, 0.42 * len(costs) + 1.15, columns=2, width_ratios=(2.2, 1))
+    for axes, field, title in (
+        (grid[0, 0], "encoder", "encoder"),
+        (grid[0, 1], "decoder_cross", "decoder, to the tokens"),
+    ):
+        for line, cost in enumerate(getattr(layer, field) for layer in costs.values()):
+            start = 0.0
+            for part, color in PART_COLORS.items():
+                amount = getattr(cost, part) / 1e9
+                bar: dict[str, Any] = {
+                    "height": 0.62,
+                    "left": start,
+                    "color": color,
+                    "edgecolor": "white",
+                    "linewidth": 0,
+                }
+                axes.barh(line, amount, hatch=PART_HATCHES[part], **bar)
+                start += amount
+            axes.text(start, line, f" {start:.1f}", va="center", fontsize=9)
+        axes.set_yticks(range(len(costs)), list(costs) if field == "encoder" else [])
+        axes.set_ylim(len(costs) - 0.5, -0.5)
+        axes.set_xlim(0, axes.get_xlim()[1] * 1.12)
+        axes.set_title(title, fontsize=10)
+        axes.set_xlabel("billion multiply-adds")
+        axes.tick_params(axis="y", length=0)
+    handles = [
+        Rectangle((0, 0), 1, 1, facecolor=color, hatch=PART_HATCHES[part], edgecolor="white", label=part)
+        for part, color in PART_COLORS.items()
+    ]
+    figure.legend(handles=handles, loc="outside lower center", ncols=3)
+    return figure
+
+
+_DENSE_LINES: tuple[dict[str, Any], ...] = (
+    {"color": WRONG_COLOR, "linestyle": "-", "marker": "s"},
+    {"color": "#CC79A7", "linestyle": "--", "marker": "^"},
+    {"color": "#E69F00", "linestyle": "-.", "marker": "D"},
+)
+_DEFORMABLE_LINE: dict[str, Any] = {"color": RIGHT_COLOR, "linestyle": "-", "marker": "o"}
+
+
+def _number(value: float, _: int = 0) -> str:
+    return f"{value:g}" if value >= 0.001 else f"{value:.0e}"
+
+
+def _label_ends(axes: Axes, x: float, labels: Sequence[tuple[float, str, str]]) -> None:
+    """Write names at the right ends of lines, moved apart where they are close."""
+    low, high = (np.log(limit) for limit in axes.get_ylim())
+    gap, last = (high - low) * 0.075, -np.inf
+    for value, name, color in sorted(labels):
+        at = max(np.log(value), last + gap)
+        last = at
+        axes.annotate(
+            name, (x, np.exp(at)), xytext=(5, 0), textcoords="offset points", va="center", fontsize=8.5,
+            color=color, annotation_clip=False,
+        )  # fmt: skip
+
+
+@styled
+def growth(
+    sides: Sequence[int],
+    panels: Sequence[tuple[str, Mapping[str, Sequence[float]]]],
+    *,
+    xlabel: str = "side of the image, pixels",
+    marks: bool = False,
+) -> Figure:
+    """Lines that grow, on two logarithmic axes: a straight line is a power, its slope the exponent.
+
+    Args:
+        sides: what grows along x.
+        panels: title, and the values of each line by name; a name says "deformable" first, or is dense.
+        xlabel: of all panels.
+        marks: whether to draw a marker at each value (for measurements).
+    """
+    figure, grid = new_figure(7.2, 3.2, columns=len(panels))
+    for axes, (title, lines) in zip(grid[0], panels, strict=True):
+        ends, dense = [], iter(_DENSE_LINES)
+        for name, values in lines.items():
+            look = _DEFORMABLE_LINE if name.startswith("deformable") else next(dense)
+            style = look if marks else {**look, "marker": "none"}
+            axes.plot(sides, values, markersize=5, **style)
+            ends.append((values[-1], name, look["color"]))
+        axes.set(xscale="log", yscale="log")
+        axes.set_title(title, fontsize=10)
+        axes.set_xlabel(xlabel)
+        axes.grid(True, which="major", color=GRID_COLOR, linewidth=0.5)
+        axes.set_axisbelow(True)
+        axes.xaxis.set_minor_formatter(NullFormatter())
+        ticks = list(sides) if len(sides) <= 6 else [s for s in (128, 256, 512, 1024, 2048) if s <= sides[-1]]
+        axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks], minor=False)
+        axes.set_xticks([], minor=True)
+        axes.yaxis.set_major_formatter(FuncFormatter(_number))
+        axes.set_xlim(sides[0] * 0.93, sides[-1] * 1.07)
+        _label_ends(axes, sides[-1] * 1.07, ends)
+    return figure
+
+
+MODEL_NAMES = {
+    "detr_stride_32": "DETR, stride 32",
+    "detr_stride_16": "DETR, stride 16",
+    "deformable_base": "Deformable DETR",
+    "deformable_refined": "+ box refinement",
+    "deformable_two_stage": "+ two-stage",
+}
+_MODEL_LINES: dict[str, dict[str, Any]] = {
+    "detr_stride_32": {"color": "#CC79A7", "linestyle": "--", "marker": "^"},
+    "detr_stride_16": {"color": WRONG_COLOR, "linestyle": "-", "marker": "s"},
+    "deformable_base": {"color": RIGHT_COLOR, "linestyle": "-", "marker": "o"},
+    "deformable_refined": {"color": "#009E73", "linestyle": "-.", "marker": "D"},
+    "deformable_two_stage": {"color": INK, "linestyle": ":", "marker": "v"},
+}
+
+
+@styled
+def learning_curves(
+    runs: Sequence[Mapping[str, Any]],
+    panels: Sequence[tuple[str, str, str]] = (
+        ("step", "AP", "AP by steps"),
+        ("cpu_minutes", "AP", "AP by CPU minutes"),
+        ("step", "APs", "AP of small objects"),
+    ),
+) -> Figure:
+    """How fast detectors learn: the mean over seeds, and the range from the worst to the best seed.
+
+    Args:
+        runs: of `detr_tutorial.data.convergence.load_convergence`.
+        panels: what is on x, what is on y, and the title.
+    """
+    figure, grid = new_figure(7.2, 3.0, columns=len(panels), sharey=True)
+    models = [name for name in MODEL_NAMES if any(run["model"] == name for run in runs)]
+    for axes, (x_name, y_name, title) in zip(grid[0], panels, strict=True):
+        for model in models:
+            of_model = [run["points"] for run in runs if run["model"] == model]
+            points = min(len(run) for run in of_model)
+            xs = np.mean([[point[x_name] for point in run[:points]] for run in of_model], axis=0)
+            ys = np.array([[100 * (point[y_name] or 0.0) for point in run[:points]] for run in of_model])
+            look = _MODEL_LINES[model]
+            axes.plot(xs, ys.mean(0), markersize=4, **look)
+            if len(ys) > 1:
+                axes.fill_between(xs, ys.min(0), ys.max(0), color=look["color"], alpha=0.15, linewidth=0)
+        axes.set_title(title, fontsize=10)
+        axes.set_xlabel({"step": "training steps", "cpu_minutes": "CPU minutes"}[x_name])
+        axes.set_xlim(left=0)
+        axes.set_ylim(bottom=0)
+        axes.grid(True, axis="y", color=GRID_COLOR, linewidth=0.5)
+        axes.set_axisbelow(True)
+    grid[0, 0].set_ylabel("AP, in percent")
+    handles = [
+        Line2D([], [], markersize=5, label=MODEL_NAMES[model], **_MODEL_LINES[model]) for model in models
+    ]
+    figure.legend(handles=handles, loc="outside lower center", ncols=min(len(models), 4), fontsize=8.5)
+    return figure
+
+
+@styled
+def your_costs(yours: Sequence[float], target: Sequence[float], names: Sequence[str]) -> Figure:
+    """The parts of an answer's bill beside those of the right one.
+
+    Args:
+        yours: one number a part.
+        target: one number a part.
+        names: of the parts.
+    """
+    figure, grid = new_figure(6.0, 0.5 * len(names) + 1.0)
+    axes = grid[0, 0]
+    for line, (mine, right) in enumerate(zip(yours, target, strict=True)):
+        axes.barh(line - 0.19, right, height=0.34, color=GRID_COLOR, label="target" if line == 0 else None)
+        wrong = mine != right
+        axes.barh(
+            line + 0.19,
+            mine,
+            height=0.34,
+            color=WRONG_COLOR if wrong else RIGHT_COLOR,
+            hatch="///" if wrong else "",
+            edgecolor="white",
+            linewidth=0,
+        )
+        axes.text(mine, line + 0.19, f" {mine:g}", va="center", fontsize=8.5)
+    axes.set_yticks(range(len(names)), names)
+    axes.invert_yaxis()
+    axes.set_xlabel("gray: target; below it: yours (hatched where it differs)")
+    return figure
