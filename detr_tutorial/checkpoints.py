@@ -16,13 +16,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any, NamedTuple
-from uuid import uuid4
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor
 
+from detr_tutorial._run_folder import write_atomically
 from detr_tutorial._validation import require_int
 from detr_tutorial.deformable_detr import DeformableDETR, DeformableDETRConfig
 from detr_tutorial.detr import DETR, DETRConfig
@@ -35,6 +35,7 @@ Table = tuple[tuple[str, str], ...]  # (pattern, replacement), applied one after
 CONFIGS: dict[str, type[Config]] = {"DETR": DETRConfig, "DeformableDETR": DeformableDETRConfig}
 REPOSITORY = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*(?<!\.bin)(?<!\.json)")
 WITHOUT_WEIGHTS = ("backbone_weights", "dropout", "short_side", "max_side")  # a reader may choose them
+SHIPPED = Path(__file__).parent / "weights"  # trained on the shapes, each with a model card beside it
 WEIGHT_FILES = ("model.safetensors", "pytorch_model.bin")
 # Left behind by a profiler, and by batch norms before they were frozen. No weights.
 STRAY = re.compile(r"(^|\.)(total_params|total_ops|num_batches_tracked)$")
@@ -172,6 +173,16 @@ def _transformers_naming(version: int, own_resnet: bool = False) -> _Naming:
     )
 
 
+def make_model(config: Config) -> Model:
+    """Make the model that a configuration describes, with its random start.
+
+    Args:
+        config: a DETRConfig or a DeformableDETRConfig.
+    Source: ours; used in notebooks/18_training.ipynb.
+    """
+    return DETR(config) if isinstance(config, DETRConfig) else DeformableDETR(config)
+
+
 def to_official(model: Model) -> State:
     """Name the weights as the official repositories do.
 
@@ -261,12 +272,8 @@ def save_pretrained(model: Model, path: str | os.PathLike[str]) -> Path:
     config = asdict(replace(model.config, backbone_weights=None))  # the weights are in the file
     metadata = {"format": "pt", "model": type(model).__name__, "config": json.dumps(config)}
     tensors = {key: value.detach().cpu().contiguous() for key, value in model.state_dict().items()}
-    unfinished = target.with_name(f".{target.name}.{uuid4().hex}.unfinished")
-    try:
-        save_file(tensors, unfinished, metadata)
-        os.replace(unfinished, target)
-    finally:
-        unfinished.unlink(missing_ok=True)
+    content = save(tensors, metadata)
+    write_atomically(target, lambda file: file.write(content))
     return target
 
 
@@ -277,13 +284,14 @@ def load_pretrained(
 
     What is read depends on the name: a .safetensors file of `save_pretrained`; a .pth file of
     facebookresearch/detr or fundamentalvision/Deformable-DETR; a folder with a config.json of transformers
-    beside model.safetensors or pytorch_model.bin; anything else of the form "owner/name" is such a folder on
-    the Hugging Face hub, e.g. "SenseTime/deformable-detr", downloaded once.
+    beside model.safetensors or pytorch_model.bin; the name of weights that come with this package,
+    "deformable_detr_shapes" or "detr_shapes"; anything else of the form "owner/name" is such a folder on the
+    Hugging Face hub, e.g. "SenseTime/deformable-detr", downloaded once.
 
     Every key must be there, in its shape, and no other. Pickles are read as data: nothing in them is run.
 
     Args:
-        name_or_path: a file, a folder or the name of a repository on the hub.
+        name_or_path: a file, a folder, the name of shipped weights or of a repository on the hub.
         config: of the model in the file, when the file does not tell, or to change what has no weights
             (dropout, sides of images); in all else it must agree with the file. An official file without its
             arguments, as those of DETR are, tells neither the number of heads (8 is assumed) nor whether the
@@ -308,7 +316,7 @@ def load_pretrained(
     value = config
     if value is not None and not isinstance(value, Config):
         raise TypeError(f"config must be a DETRConfig or a DeformableDETRConfig, got {type(value).__name__}")
-    path = Path(name_or_path)
+    path, shipped = Path(name_or_path), SHIPPED / f"{name_or_path}.safetensors"
     if path.is_dir():
         found = _read_folder(path / "config.json", _find_weights(path))
     elif path.suffix in (".pth", ".pt"):
@@ -317,10 +325,13 @@ def load_pretrained(
         found = _read_own(_require_file(path))
     elif path.exists():
         raise ValueError(f"{path} must be a .safetensors or .pth file, or a folder with a config.json")
+    elif shipped.is_file():
+        found = _read_own(shipped)
     elif REPOSITORY.fullmatch(str(name_or_path)):
         found = _read_folder(*_download(str(name_or_path)))
     else:
-        raise FileNotFoundError(f"there is no file or folder {path}")
+        names = ", ".join(sorted(file.stem for file in SHIPPED.glob("*.safetensors")))
+        raise FileNotFoundError(f"there is no file or folder {path}, and shipped weights are {names}")
     if config is not None and type(config) is not type(found.config):
         raise ValueError(f"{path} goes with a {type(found.config).__name__}, got a {type(config).__name__}")
     if config is not None and found.naming is not OFFICIAL:  # the file itself says what it holds
@@ -416,12 +427,8 @@ def _gather(where: str, state: Mapping[str, Tensor], config: Config, naming: _Na
 def _expected(config: Config) -> dict[str, tuple[int, ...]]:
     """List keys and shapes of our model, without computing its start."""
     with torch.device("meta"):
-        model = _model_of(config)
+        model = make_model(config)
     return {key: tuple(value.shape) for key, value in model.state_dict().items()}
-
-
-def _model_of(config: Config) -> Model:
-    return DETR(config) if isinstance(config, DETRConfig) else DeformableDETR(config)
 
 
 def _build(config: Config, weights: State, num_classes: int | None) -> Model:
@@ -430,7 +437,7 @@ def _build(config: Config, weights: State, num_classes: int | None) -> Model:
     if new:
         config = replace(config, num_classes=num_classes)
     with torch.random.fork_rng(devices=[]):
-        model = _model_of(config)
+        model = make_model(config)
     model.to(next(iter(weights.values())).dtype)
     if new:
         heads = [key for key in weights if re.search(r"(^|\.)class_heads?\.", key)]

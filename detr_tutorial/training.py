@@ -37,7 +37,7 @@ from detr_tutorial._run_folder import (
     write_json,
 )
 from detr_tutorial._validation import require_int, require_number
-from detr_tutorial.checkpoints import save_pretrained
+from detr_tutorial.checkpoints import make_model, save_pretrained
 from detr_tutorial.data.coco import CocoDetection
 from detr_tutorial.data.shapes import CLASSES, ShapesDataset, collate
 from detr_tutorial.data.transforms import evaluation_transforms, training_transforms
@@ -224,7 +224,7 @@ def train(
         log = TrainingLog(folder / LOG if folder is not None and first else None, COLUMNS, state.step)
         bar = tqdm(total=config.steps, initial=state.step, unit="step", disable=not (progress and first))
         started = time.perf_counter() - state.seconds
-        saved = state.step
+        saved = begun = state.step
         with log, bar:
             while (done := _agree(part_done(config, state.step, state.seconds), config, processes)) < 1:
                 set_learning_rate(state.optimizer, learning_rate_factor(config, state.step, done))
@@ -254,7 +254,7 @@ def train(
                 save_checkpoint(folder / CHECKPOINT, to_checkpoint(state, config))
         del batches  # ends its worker processes
         metrics: dict[str, Any] = {}
-        if first and folder is not None and (folder / METRICS).exists():
+        if first and folder is not None and state.step == begun and (folder / METRICS).exists():
             say(f"{folder} holds a finished run of {state.step} steps: nothing is left to do")
             metrics = json.loads((folder / METRICS).read_text(encoding="utf-8"))
         elif first:
@@ -546,16 +546,6 @@ class FirstImages(Dataset):
         return self.dataset[index]
 
 
-def make_model(config: ModelConfig) -> DETR | DeformableDETR:
-    """Make the model that a configuration describes, with its random start.
-
-    Args:
-        config: a DETRConfig or a DeformableDETRConfig.
-    Source: ours; taught in notebooks/18_training.ipynb.
-    """
-    return DETR(config) if isinstance(config, DETRConfig) else DeformableDETR(config)
-
-
 def make_criterion(config: ModelConfig) -> SetCriterion:
     """Make the published losses for a model: cross entropy with a background class, or else focal loss.
 
@@ -605,7 +595,8 @@ def resume(state: State, config: TrainingConfig, path: Path) -> None:
 
     Args:
         state: of the same configuration; it is overwritten.
-        config: of the run now.
+        config: of the run now; while the rate of a "step" schedule has not fallen yet, `steps` may be others
+            than before.
         path: of the checkpoint.
     Raises:
         ValueError: if the file is damaged, or belongs to a run with another configuration.
@@ -613,8 +604,10 @@ def resume(state: State, config: TrainingConfig, path: Path) -> None:
     """
     checkpoint = load_checkpoint(path, next(state.model.parameters()).device)
     before, now = _flat(json.loads(checkpoint["config"])), _flat(_plain(config))
+    longer = ("steps",) if _rate_never_fell(before, now, checkpoint["step"]) else ()
+    may_change = {*NOT_THE_RESULT, *longer}
     for name in sorted(before.keys() | now.keys()):
-        if before.get(name) != now.get(name) and name not in NOT_THE_RESULT:
+        if before.get(name) != now.get(name) and name not in may_change:
             raise ValueError(
                 f"{path} belongs to a run with {name}={before.get(name)!r}, not {now.get(name)!r}: "
                 "name another folder for the new run"
@@ -777,6 +770,13 @@ def _not_finite(model: nn.Module) -> str:
     if not wrong:
         return "the length of the gradient is more than a float can hold"
     return f"the gradient of {wrong[0]} is not finite ({len(wrong)} of {len(gradients)} parameters)"
+
+
+def _rate_never_fell(before: Mapping[str, Any], now: Mapping[str, Any], step: int) -> bool:
+    """Say whether a run of another length would have come to the same weights so far."""
+    if now["schedule"] != "step" or now["max_seconds"] is not None or None in (before["steps"], now["steps"]):
+        return False
+    return step <= DROP_AT * min(before["steps"], now["steps"])
 
 
 def _open_folder(folder: Path) -> Path:

@@ -19,7 +19,7 @@ from torch import nn
 from torch.testing import assert_close
 
 from detr_tutorial import training
-from detr_tutorial._run_folder import TrainingLog, load_checkpoint, write_atomically
+from detr_tutorial._run_folder import TrainingLog, load_checkpoint, save_checkpoint, write_atomically
 from detr_tutorial.checkpoints import load_pretrained
 from detr_tutorial.data.shapes import CLASSES, ShapesDataset, collate, export
 from detr_tutorial.deformable_detr import DeformableDETR, DeformableDETRConfig
@@ -37,8 +37,10 @@ from detr_tutorial.training import (
     make_model,
     parameter_groups,
     part_done,
+    resume,
     set_learning_rate,
     start,
+    to_checkpoint,
     train,
     train_step,
     update_average,
@@ -56,7 +58,7 @@ SIZES: dict[str, Any] = {
     "decoder_layers": 2,
     "ffn_dim": 16,
 }
-TINY = DeformableDETRConfig.shapes(**SIZES, num_points=3, dropout=0.1)
+TINY = DeformableDETRConfig.shapes(**SIZES, num_points=3, dropout=0.1, two_stage=False)
 TINY_DETR = DETRConfig.shapes(**SIZES, dropout=0.1)
 VARIANTS = {
     "refined": TINY,
@@ -411,6 +413,41 @@ def test_a_run_that_was_stopped_goes_on_bit_for_bit(tmp_path, model, ema_decay):
         assert_close(*moments, rtol=0, atol=0)
     for name in ("log.csv", "model.safetensors", "metrics.json"):
         assert (tmp_path / "stopped" / name).exists()
+
+
+def test_a_run_may_become_longer_before_its_rate_has_fallen(tmp_path):
+    straight = train(CONFIG, progress=False)
+    with pytest.raises(StopError):
+        train(replace(CONFIG, steps=4), tmp_path, callback=stop_after(4), progress=False)
+    longer = train(CONFIG, tmp_path, progress=False)
+    assert_same_state(longer.model, straight.model)
+    assert without_clock(longer.history) == without_clock(straight.history)
+
+
+@pytest.mark.parametrize(
+    ("step", "changes"), [(81, {}), (20, {"schedule": "cosine"}), (20, {"max_seconds": 1e6})]
+)
+def test_a_run_may_not_become_longer_after_its_rate_has_fallen(tmp_path, step, changes):
+    config = replace(CONFIG, steps=100, **changes)
+    state = start(config, CPU)
+    state.step = step
+    save_checkpoint(tmp_path / "checkpoint.pt", to_checkpoint(state, config))
+    resume(state, config, tmp_path / "checkpoint.pt")
+    with pytest.raises(ValueError, match="a run with steps=100, not 200"):
+        resume(state, replace(config, steps=200), tmp_path / "checkpoint.pt")
+
+
+def test_a_finished_run_that_becomes_longer_measures_again(tmp_path):
+    config = replace(CONFIG, steps=4)  # its rate falls after the fourth step
+    train(config, tmp_path, progress=False)
+    checkpoint = load_checkpoint(tmp_path / "checkpoint.pt", CPU)
+    with pytest.raises(StopError):
+        train(config, tmp_path / "stopped", callback=stop_after(4), progress=False)
+    assert load_checkpoint(tmp_path / "stopped/checkpoint.pt", CPU)["step"] == 3 < checkpoint["step"]
+    (tmp_path / "stopped/checkpoint.pt").rename(tmp_path / "checkpoint.pt")
+    longer = train(CONFIG, tmp_path, progress=False)
+    assert longer.metrics["steps"] == 6
+    assert json.loads((tmp_path / "metrics.json").read_text())["steps"] == 6
 
 
 def test_dropout_differs_from_step_to_step():

@@ -1,0 +1,115 @@
+"""Dense against deformable attention while they learn: AP against steps and against CPU minutes.
+
+    python benchmarks/convergence.py [--seeds 0 1 2] [--steps 2000] [--json PATH]
+
+Trains small detectors on the shapes (see detr_tutorial/data/shapes.py) from random starts, each from several
+seeds, and measures AP on the same held-out images at equal steps. Backbone, width, heads, layers, queries,
+losses, images and schedule are the same; what differs is what the names say. Every finished run is kept in
+the JSON file at once, and a run that is in it is not repeated: the study can be stopped and taken up again.
+CPU minutes are those of the process on one thread, without the evaluations. The committed result is
+detr_tutorial/data/convergence.json, which chapters 06 and 18 draw.
+"""
+
+import argparse
+import json
+import os
+import platform
+import time
+from dataclasses import replace
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import torch
+
+from detr_tutorial._run_folder import write_json
+from detr_tutorial.data.convergence import PATH
+from detr_tutorial.deformable_detr import DeformableDETRConfig
+from detr_tutorial.detr import DETRConfig
+from detr_tutorial.training import APS, ModelConfig, TrainingConfig, train
+
+MODELS: dict[str, ModelConfig] = {
+    "detr_stride_32": DETRConfig.shapes(dilated=False),
+    "detr_stride_16": DETRConfig.shapes(),
+    "deformable_base": DeformableDETRConfig.shapes(two_stage=False, refine_boxes=False),
+    "deformable_refined": DeformableDETRConfig.shapes(two_stage=False),
+    "deformable_two_stage": DeformableDETRConfig.shapes(),
+}
+EVALUATIONS = 8  # of a run, at equal distances
+FIELDS = (
+    "data",
+    "steps",
+    "batch_size",
+    "learning_rate",
+    "schedule",
+    "warmup_steps",
+    "precision",
+    "evaluate_images",
+)
+
+
+def run(model: str, config: TrainingConfig) -> dict[str, Any]:
+    """Train one model and return its points."""
+    points: list[dict[str, Any]] = []
+    step_seconds: list[float] = []
+    last = time.process_time()
+
+    def note(row: dict[str, Any]) -> None:
+        nonlocal last
+        now = time.process_time()
+        if row["AP"] is None:
+            step_seconds.append(now - last)
+        else:
+            minutes = row["step"] * median(step_seconds) / 60
+            scores = {name: row[name] and round(row[name], 4) for name in APS}
+            points.append({"step": int(row["step"]), "cpu_minutes": round(minutes, 2), **scores})
+            print(model, config.seed, points[-1], flush=True)
+        last = now
+
+    result = train(config, callback=note, progress=False)
+    return {
+        "model": model,
+        "seed": config.seed,
+        "parameters": result.metrics["parameters"],
+        "points": points,
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--models", nargs="+", choices=MODELS, default=list(MODELS))
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
+    parser.add_argument("--steps", type=int, default=2000)
+    parser.add_argument("--learning-rate", type=float, default=5e-4)
+    parser.add_argument("--json", type=Path, default=PATH)
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+
+    common = TrainingConfig(
+        steps=options.steps,
+        batch_size=8,
+        learning_rate=options.learning_rate,
+        schedule="cosine",
+        warmup_steps=100,
+        precision="bfloat16",
+        evaluate_every=options.steps // EVALUATIONS,
+        evaluate_images=500,
+        workers=0,
+    )
+    settings = {name: getattr(common, name) for name in FIELDS}
+    study: dict[str, Any] = {"settings": settings, "runs": []}
+    if options.json.exists():
+        study = json.loads(options.json.read_text(encoding="utf-8"))
+        if study["settings"] != settings:
+            parser.error(f"{options.json} holds a study with {study['settings']}: name another file")
+    study["machine"] = {"torch": torch.__version__, "processor": platform.machine(), "cores": os.cpu_count()}
+    done = {(finished["model"], finished["seed"]) for finished in study["runs"]}
+    for seed in options.seeds:
+        for model in options.models:
+            if (model, seed) not in done:
+                study["runs"].append(run(model, replace(common, model=MODELS[model], seed=seed)))
+                write_json(options.json, study)
+
+
+if __name__ == "__main__":
+    main()
