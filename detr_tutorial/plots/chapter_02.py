@@ -1,6 +1,6 @@
 """The figures of notebooks/02_images_boxes_padding.ipynb: notations, overlap, crops, batches, masks."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -62,6 +62,17 @@ def _draw_soft(axes: Axes, image: Tensor, longest: int) -> None:
     draw_picture(axes, small)
     axes.images[-1].set_extent((-0.5, width - 0.5, height - 0.5, -0.5))
     axes.images[-1].set_interpolation("bicubic")
+
+
+def cut_to_size(image: Tensor, size: Size) -> Tensor:
+    """Resize a picture (3, H, W) until it covers a size, and cut out its middle: nothing is stretched."""
+    scale = max(size[0] / image.shape[1], size[1] / image.shape[2])
+    covering = [max(side, round(own * scale)) for side, own in zip(size, image.shape[1:], strict=True)]
+    resized = torch.nn.functional.interpolate(
+        image[None].float(), size=covering, mode="bilinear", antialias=True
+    )[0]
+    top, left = (covering[0] - size[0]) // 2, (covering[1] - size[1]) // 2
+    return resized[:, top : top + size[0], left : left + size[1]].clamp(0, 1)
 
 
 def _draw_boxes(axes: Axes, boxes: Tensor, names: Sequence[str], colors: Sequence[int] | None = None) -> None:
@@ -321,14 +332,15 @@ def crop(
 
 
 @styled
-def augmentation(samples: Sequence[tuple[Tensor, Tensor, Sequence[int]]], names: Sequence[str]) -> Figure:
+def augmentation(draws: Sequence[tuple[Tensor, dict[str, Any]]], names: Sequence[str]) -> Figure:
     """Random draws of one photograph, all at one scale, so that their sizes can be compared.
 
     Args:
-        samples: for every draw the picture (3, H, W), boxes (n, 4) as (x1, y1, x2, y2) in its pixels, and
-            which object each box is.
+        draws: for every draw the picture (3, H, W), and "boxes" (n, 4) as (x1, y1, x2, y2) in its pixels with
+            "labels" (n,), which object each box is.
         names: of the objects.
     """
+    samples = [(image, target["boxes"], target["labels"].tolist()) for image, target in draws]
     columns = (len(samples) + 1) // 2
     largest_width = max(image.shape[2] for image, _, _ in samples)
     largest_height = max(image.shape[1] for image, _, _ in samples)
@@ -353,13 +365,15 @@ def augmentation(samples: Sequence[tuple[Tensor, Tensor, Sequence[int]]], names:
 
 
 @styled
-def padded_sizes(pictures: Sequence[Tensor]) -> Figure:
+def padded_sizes(images: Sequence[Tensor], sizes: Sequence[Size]) -> Figure:
     """Pictures of different size on one canvas, with the padding that each of them gets, in pixels.
 
     Args:
-        pictures: (3, H_i, W_i) in [0, 1]; the canvas has the largest height and the largest width.
+        images: (3, H_i, W_i) in [0, 1], brought to their size without stretching.
+        sizes: (height, width) of each; the canvas has the largest height and the largest width.
     """
-    height, width = (max(picture.shape[axis] for picture in pictures) for axis in (1, 2))
+    pictures = [cut_to_size(image, size) for image, size in zip(images, sizes, strict=True)]
+    height, width = (max(side) for side in zip(*sizes, strict=True))
     figure, grid = _photo_figure(5.8, 2.7, columns=len(pictures))
     halo = {"facecolor": "white", "edgecolor": "none", "boxstyle": "round,pad=0.25", "alpha": 0.95}
     for axes, picture in zip(grid[0], pictures, strict=True):
@@ -467,14 +481,14 @@ def where_attention_goes(
 
 
 @styled
-def padding_cost(groups: Sequence[tuple[str, Sequence[Sequence[Size]]]]) -> Figure:
+def padding_cost(groups: Mapping[str, Sequence[Sequence[Size]]]) -> Figure:
     """Batches of pictures as rectangles on their canvases, for several ways to put them together.
 
     Args:
-        groups: a title, and the batches: for each the (height, width) of its pictures.
+        groups: by title, the batches: for each the (height, width) of its pictures.
     """
     figure, grid = new_figure(7.2, 1.75 * len(groups), rows=len(groups))
-    for axes, (title, batches) in zip(grid[:, 0], groups, strict=True):
+    for axes, (title, batches) in zip(grid[:, 0], groups.items(), strict=True):
         left = 0.0
         tallest = max(height for batch in batches for height, _ in batch)
         for batch in batches:

@@ -18,6 +18,7 @@ from torch.nn.functional import interpolate
 from detr_tutorial._validation import require_int, require_list, require_size, require_tensor
 from detr_tutorial.padding import PaddedBatch, pad_images, resize_mask, valid_ratios
 from detr_tutorial.plots._style import LEVEL_COLORS, PADDING_COLOR, draw_picture, new_figure, styled
+from detr_tutorial.plots.chapter_02 import cut_to_size
 from detr_tutorial.widgets._book_widget import BookWidget
 from detr_tutorial.widgets._scene import photo_uri
 
@@ -217,7 +218,7 @@ def _figure(images: Sequence[Tensor], sizes: list, canvas: Size, mask: Tensor, s
         hatched = Rectangle((0, 0), canvas[1], canvas[0], facecolor=PADDING_COLOR)
         axes.add_patch(hatched)
         hatched.set(hatch="///", edgecolor="#BDBDBD", linewidth=0)
-        draw_picture(axes, _cut(image, (height, width)))
+        draw_picture(axes, cut_to_size(image, (height, width)))
         axes.images[-1].set_extent((0, width, height, 0))
         valid_rows, valid_columns = int((~mask[index]).any(1).sum()), int((~mask[index]).any(0).sum())
         for x, y, w, h in (
@@ -242,12 +243,3 @@ def _figure(images: Sequence[Tensor], sizes: list, canvas: Size, mask: Tensor, s
         axes.set_ylim(canvas[0] * 1.01, -0.01 * canvas[0])
         axes.set_title(f"picture {index}: {height} x {width}")
     return figure
-
-
-def _cut(image: Tensor, size: Size) -> Tensor:
-    """The middle of a picture at another size, without stretching it."""
-    scale = max(size[0] / image.shape[1], size[1] / image.shape[2])
-    covering = [max(side, round(own * scale)) for side, own in zip(size, image.shape[1:], strict=True)]
-    resized = interpolate(image[None].float(), size=covering, mode="bilinear", antialias=True)[0]
-    top, left = (covering[0] - size[0]) // 2, (covering[1] - size[1]) // 2
-    return resized[:, top : top + size[0], left : left + size[1]].clamp(0, 1)
