@@ -86,7 +86,10 @@ def keep_punctuation(app: Sphinx, doctree: nodes.document, docname: str) -> None
         following = formula.next_node(descend=False, siblings=True)
         if isinstance(following, nodes.Text) and (match := re.match(r"[.,;:!?)\]]+", str(following))):
             formula["after"] = match.group(0)
-            following.parent.replace(following, nodes.Text(str(following)[match.end() :]))
+            # by place: `replace` looks for an equal text, and would change an earlier "." of the paragraph
+            siblings = following.parent
+            place = next(place for place, child in enumerate(siblings.children) if child is following)
+            siblings[place] = nodes.Text(str(following)[match.end() :])
 
 
 def visit_math(self, node: nodes.math) -> None:
