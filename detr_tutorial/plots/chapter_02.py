@@ -111,7 +111,7 @@ def three_notations(image: Tensor, corners: Tensor) -> Figure:
     """
     x1, y1, x2, y2 = corners.tolist()
     width, height, cx, cy = x2 - x1, y2 - y1, (x1 + x2) / 2, (y1 + y2) / 2
-    figure, grid = _photo_figure(7.2, 1.95, columns=3)
+    figure, grid = _photo_figure(6.2, 1.75, columns=3)
     titles = ("COCO files: (x, y, w, h)", "overlap: (x1, y1, x2, y2)", "the model: (cx, cy, w, h)")
     text = {"fontsize": 8.5, "color": INK, "zorder": 6, "path_effects": _outlined()}
 
