@@ -226,7 +226,7 @@ def changes(rows: Sequence[tuple[str, Sequence[Tensor]]]) -> Figure:
             axes.set_yticks([])
             axes.spines[:].set(visible=True, color=LEVEL_COLORS[level], linewidth=2)
             share = (change > 0.01).float().mean().item()
-            axes.set_xlabel(f"{share:.0%} of the cells by over 1%", fontsize=8.5)
+            axes.set_xlabel(f"{share:.0%} of cells over 1%", fontsize=8.5)
             if row == 0:
                 axes.set_title(f"C{level + 3}: {change.shape[0]} x {change.shape[1]}")
         line[0].set_ylabel(name, fontsize=10)

@@ -238,7 +238,7 @@ def terms_of_a_score(image: Tensor, terms: Sequence[tuple[str, Tensor]], cell: t
         terms: a title and (h, w) scores of one query with all keys.
         cell: (row, column) of the query.
     """
-    figure, grid = new_figure(7.2, 1.65, columns=len(terms) + 1, image_format="jpeg")
+    figure, grid = new_figure(7.2, 1.3, columns=len(terms) + 1, image_format="jpeg")
     height, width = image.shape[1:]
     rows, columns = terms[0][1].shape
     draw_picture(grid[0, 0], image)
