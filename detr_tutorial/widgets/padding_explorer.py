@@ -215,7 +215,7 @@ def _figure(images: Sequence[Tensor], sizes: list, canvas: Size, mask: Tensor, s
     cell_height, cell_width = canvas[0] / rows, canvas[1] / columns
     color = LEVEL_COLORS[max(STRIDES.index(stride) - 1, 0)]
     for index, (axes, image, (height, width)) in enumerate(zip(grid[0], images, sizes, strict=True)):
-        hatched = Rectangle((0, 0), canvas[1], canvas[0], facecolor=PADDING_COLOR)
+        hatched = Rectangle((0, 0), canvas[1], canvas[0], facecolor=PADDING_COLOR, zorder=-1)
         axes.add_patch(hatched)
         hatched.set(hatch="///", edgecolor="#BDBDBD", linewidth=0)
         draw_picture(axes, cut_to_size(image, (height, width)))
