@@ -10,7 +10,7 @@ const target = join(here, "..", "detr_tutorial", "widgets", "static");
 const widgets = [
   ["explorer", "sampling_points_explorer"],
   ["padding", "padding_explorer"],
-  ["matching", "matching_explorer"],
+  ["position", "position_explorer"],
 ];
 const entryPoints = widgets.flatMap(([folder, out]) =>
   ["index.js", "style.css"].map((file) => ({ in: join(here, "src", folder, file), out })),

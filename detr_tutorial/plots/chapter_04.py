@@ -43,7 +43,7 @@ def shuffled_cells(image: Tensor, order: Tensor, size: tuple[int, int]) -> Figur
     height, width = image.shape[1] // rows, image.shape[2] // columns
     cut = image[:, : rows * height, : columns * width]
     cells = rearrange(cut, "C (R h) (W w) -> (R W) C h w", R=rows, W=columns)
-    figure, grid = new_figure(7.2, 2.65, columns=2, image_format="jpeg")
+    figure, grid = new_figure(6.4, 2.35, columns=2, image_format="jpeg")
     for axes, pieces, title in zip(
         grid[0],
         (cells, cells[order]),
@@ -155,7 +155,7 @@ def angles_and_padding(images: Sequence[Tensor], canvas: tuple[int, int], angles
         canvas: (height, width) of the padded batch, in pixels.
         angles: two tensors (B, W): x of each column, of the right form and of the one without a mask.
     """
-    figure, grid = new_figure(7.2, 2.75 * len(images) / 2 + 0.2, columns=2, image_format="jpeg")
+    figure, grid = new_figure(6.4, 2.6, columns=2, image_format="jpeg")
     height, width = canvas
     panels = ((angles[0], "counted over valid cells", RIGHT_COLOR), (angles[1], "mask ignored", WRONG_COLOR))
     image = images[-1]

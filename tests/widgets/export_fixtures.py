@@ -11,13 +11,12 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from einops import rearrange
-from scipy.optimize import linear_sum_assignment
-from torchvision.ops import box_convert, generalized_box_iou
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from detr_tutorial.deformable_attention import ms_deform_attn
 from detr_tutorial.padding import pad_images, resize_mask, valid_ratios
+from detr_tutorial.position import SinePositionEncoding
 from detr_tutorial.reference_points import encoder_reference_points, sampling_locations
 from detr_tutorial.widgets._packing import pack, pack_table
 from detr_tutorial.widgets.padding_explorer import STRIDES, map_size
@@ -127,31 +126,30 @@ def padding() -> dict[str, Any]:
     return {"cases": cases}
 
 
-def matching() -> dict[str, Any]:
-    """Boxes with torch's distances and torchvision's overlaps; cost matrices with scipy's pairing."""
-    generator = torch.Generator().manual_seed(5)
-
-    def boxes(count: int) -> torch.Tensor:
-        numbers = torch.rand(count, 4, generator=generator, dtype=torch.float64)
-        return numbers * torch.tensor([1, 1, 0.6, 0.6]) + torch.tensor([0, 0, 0.05, 0.05])
-
-    slots, objects = boxes(6), boxes(4)
-    overlap = generalized_box_iou(
-        box_convert(slots, "cxcywh", "xyxy"), box_convert(objects, "cxcywh", "xyxy")
-    )
-    costs = []
-    for num_slots, num_objects in ((1, 1), (3, 3), (4, 3), (5, 2), (7, 7), (9, 5)) * 3:
-        cost = torch.randn(num_slots, num_objects, generator=generator, dtype=torch.float64)
-        rows, columns = linear_sum_assignment(cost)
-        chosen = [int(rows[columns == column][0]) for column in range(num_objects)]
-        costs.append({"cost": cost.tolist(), "chosen": chosen, "sum": cost[rows, columns].sum().item()})
-    return {
-        "slots": slots.tolist(),
-        "objects": objects.tolist(),
-        "distance": torch.cdist(slots, objects, p=1).tolist(),
-        "overlap": overlap.tolist(),
-        "costs": costs,
-    }
+def position() -> dict[str, Any]:
+    """Encodings of maps without padding, and the similarities of their cells to one of them."""
+    cases = []
+    for size, features, temperature, cell in (
+        ((4, 6), 4, 4.0, (1, 4)),
+        ((5, 3), 10, 20.0, (0, 0)),
+        ((15, 21), 32, 10000.0, (7, 20)),
+        ((1, 7), 6, 1.0, (0, 3)),
+    ):
+        encode = SinePositionEncoding(features, temperature)
+        encoding = encode(torch.zeros(1, *size, dtype=torch.bool), torch.float64)[0]  # C H W
+        alike = torch.einsum("c,chw->hw", encoding[:, cell[0], cell[1]], encoding) / features
+        cases.append(
+            {
+                "size": size,
+                "features": features,
+                "temperature": temperature,
+                "cell": cell,
+                "vector": encoding[:, cell[0], cell[1]].tolist(),
+                "last": encoding[-2].tolist(),
+                "similarities": alike.tolist(),
+            }
+        )
+    return {"cases": cases}
 
 
 FIXTURES = {
@@ -159,7 +157,7 @@ FIXTURES = {
     "attention": attention,
     "packing": packing,
     "padding": padding,
-    "matching": matching,
+    "position": position,
 }
 
 

@@ -1,0 +1,255 @@
+"""The position explorer on a page without a kernel, in a real browser: hands, keys, numbers, looks, speed."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from playwright.sync_api import Page, expect
+
+from detr_tutorial.position import SinePositionEncoding
+from detr_tutorial.widgets import PositionExplorer
+
+ROOT = Path(__file__).resolve().parents[2]
+STYLES = {"plain": "", "book": (ROOT / "book" / "_static" / "book.css").read_text(encoding="utf-8")}
+AXE = ROOT / "js" / "node_modules" / "axe-core" / "axe.min.js"
+SIZE, FEATURES = (6, 9), 16
+
+
+@pytest.fixture(scope="session")
+def html() -> str:
+    image = torch.rand(3, 120, 180, generator=torch.Generator().manual_seed(0))
+    return PositionExplorer(image, SIZE, FEATURES)._repr_html_()
+
+
+def marker(page: Page):
+    return page.get_by_role("slider", name=re.compile("^Chosen cell"))
+
+
+def cell_of(page: Page) -> list[int]:
+    found = re.match(r"row (\d+), column (\d+)", marker(page).get_attribute("aria-valuetext") or "")
+    assert found
+    return [int(found[1]), int(found[2])]
+
+
+def center(page: Page, row: int, column: int) -> tuple[float, float]:
+    box = page.locator(".poe-stage").bounding_box()
+    assert box
+    return box["x"] + (column + 0.5) / SIZE[1] * box["width"], box["y"] + (row + 0.5) / SIZE[0] * box[
+        "height"
+    ]
+
+
+def encoding(temperature: float) -> torch.Tensor:
+    encode = SinePositionEncoding(FEATURES, temperature)
+    return encode(torch.zeros(1, *SIZE, dtype=torch.bool), torch.float64)[0]
+
+
+def status(page: Page) -> str:
+    return (page.locator(".poe-status").text_content() or "").replace("−", "-")
+
+
+def test_the_similarity_is_there_at_once_and_is_that_of_torch(open_page, html):
+    page = open_page(html)
+    assert cell_of(page) == [3, 4]
+    code = encoding(10000.0)
+    alike = torch.einsum("c,chw->hw", code[:, 3, 4], code) / FEATURES
+    assert f"Next in its row: {alike[3, 5]:.3f}." in status(page)
+    assert f"Least alike: {alike.min():.3f}, at" in status(page)
+    assert f"Mean of all: {alike.mean():.3f}." in status(page)
+
+
+def test_a_click_chooses_a_cell_and_keys_move_it(open_page, html):
+    page = open_page(html)
+    page.mouse.click(*center(page, 1, 7))
+    assert cell_of(page) == [1, 7]
+    for key, cell in [
+        ("ArrowLeft", [1, 6]),
+        ("ArrowUp", [0, 6]),
+        ("ArrowUp", [0, 6]),
+        ("ArrowDown", [1, 6]),
+        ("ArrowRight", [1, 7]),
+    ]:
+        page.keyboard.press(key)
+        assert cell_of(page) == cell
+    assert page.evaluate("scrollY") == 0
+
+
+def test_the_marker_can_be_dragged_and_stays_on_the_map(open_page, html):
+    page = open_page(html)
+    page.mouse.move(*center(page, 3, 4))
+    page.mouse.down()
+    page.mouse.move(*center(page, 5, 2), steps=5)
+    assert cell_of(page) == [5, 2]
+    page.mouse.move(*center(page, -9, 40), steps=5)
+    page.mouse.up()
+    assert cell_of(page) == [0, 8]
+
+
+def test_the_temperature_changes_the_numbers(open_page, html):
+    page = open_page(html)
+    slider = page.get_by_role("slider", name="Temperature T")
+    assert slider.get_attribute("aria-valuetext") == "10000"
+    slider.fill("13")
+    assert slider.get_attribute("aria-valuetext") == "20"
+    code = encoding(10**1.3)
+    alike = torch.einsum("c,chw->hw", code[:, 3, 4], code) / FEATURES
+    assert f"Next in its row: {alike[3, 5]:.3f}." in status(page)
+
+
+def test_one_channel_is_shown_with_its_arithmetic(open_page, html):
+    page = open_page(html)
+    page.get_by_role("slider", name="Channel").fill("19")  # x half, pair 1, cosine
+    number = encoding(10000.0)[19, 3, 4].item()
+    assert "Channel 19 = cos(x / 3.16) = cos(3.142 / 3.16)" in status(page)
+    assert f"= {number:.3f}. One wave: 3.16 pictures." in status(page)
+    expect(page.get_by_role("radio", name="one channel")).to_be_checked()
+    page.get_by_role("radio", name="similarity").check(force=True)
+    assert "Next in its row" in status(page)
+    page.get_by_role("radio", name="one channel").check(force=True)
+    assert "Channel 19" in status(page)
+
+
+def test_a_click_on_a_bar_shows_its_channel(open_page, html):
+    page = open_page(html)
+    box = page.locator(".poe-bars").bounding_box()
+    assert box
+    page.mouse.click(box["x"] + box["width"] * 2.5 / (2 * FEATURES), box["y"] + 20)
+    assert "Channel 2 = sin(y / 3.16)" in status(page)
+
+
+def test_what_changed_is_told_to_screen_readers(open_page, html):
+    page = open_page(html)
+    marker(page).press("ArrowRight")
+    expect(page.get_by_role("status")).to_contain_text("Cell (3, 5).", timeout=3000)
+
+
+def test_a_finger_taps_and_drags_the_marker_but_elsewhere_scrolls_the_page(open_page, html):
+    page = open_page(html, width=360, has_touch=True, is_mobile=True)
+    assert page.locator(".poe-marker").evaluate("e => getComputedStyle(e).touchAction") == "none"
+    assert page.locator(".poe-stage").evaluate("e => getComputedStyle(e).touchAction") != "none"
+    page.locator(".poe-stage").scroll_into_view_if_needed()
+    page.touchscreen.tap(*center(page, 1, 1))
+    assert cell_of(page) == [1, 1]
+    session = page.context.new_cdp_session(page)
+
+    def touch(kind: str, *points: tuple[float, float]) -> None:
+        touches = [{"x": px, "y": py} for px, py in points]
+        session.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": touches})
+
+    scrolled = page.evaluate("scrollY")
+    start, end = center(page, 1, 1), center(page, 4, 6)
+    touch("touchStart", start)
+    for step in range(1, 7):
+        touch("touchMove", tuple(a + (b - a) * step / 6 for a, b in zip(start, end, strict=True)))
+    touch("touchEnd")
+    assert cell_of(page) == [4, 6]
+    assert page.evaluate("scrollY") == scrolled
+    x, y = center(page, 1, 1)
+    touch("touchStart", (x, y))
+    for step in range(1, 11):
+        touch("touchMove", (x, y - 12 * step))
+    touch("touchEnd")
+    page.wait_for_function("before => scrollY > before", arg=scrolled)
+    assert cell_of(page) == [4, 6]
+
+
+def test_the_wheel_over_the_widget_scrolls_the_page(open_page, html):
+    page = open_page(html)
+    page.mouse.move(*center(page, 2, 2))
+    page.mouse.wheel(0, 300)
+    page.wait_for_function("scrollY > 0")
+
+
+@pytest.mark.parametrize("style", STYLES)
+@pytest.mark.parametrize("width", [320, 360, 480, 640, 800, 1200])
+def test_the_page_does_not_jump_when_the_widget_wakes_up(open_page, html, width, style):
+    places = []
+    for scripts in (False, True):
+        page = open_page(html, width=width, scripts=scripts, style=STYLES[style])
+        box = page.locator("#after").bounding_box()
+        assert box
+        places.append(box["y"])
+    assert abs(places[1] - places[0]) <= 2
+
+
+@pytest.mark.parametrize("style", STYLES)
+@pytest.mark.parametrize("width", [320, 360, 480, 640, 800])
+def test_the_page_stays_in_place_and_in_its_width_while_the_reader_plays(open_page, html, width, style):
+    page = open_page(html, width=width, style=STYLES[style])
+    places = page.evaluate(
+        """() => {
+            const places = new Set();
+            const note = () => places.add(Math.round(document.querySelector("#after").offsetTop));
+            const marker = document.querySelector(".poe-marker");
+            const sliders = [...document.querySelectorAll(".dw-slider input")];
+            note();
+            for (const key of ["ArrowLeft", "ArrowUp", "ArrowLeft", "ArrowDown", "ArrowDown"]) {
+                marker.dispatchEvent(new KeyboardEvent("keydown", { key, bubbles: true, cancelable: true }));
+                note();
+            }
+            for (const slider of sliders) {
+                for (let value = 0; value <= Number(slider.max); value += 1) {
+                    slider.value = value;
+                    slider.dispatchEvent(new Event("input", { bubbles: true }));
+                    note();
+                }
+            }
+            return [...places];
+        }"""
+    )
+    assert len(places) == 1, places
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+def test_without_scripts_map_and_bars_are_there(open_page, html):
+    page = open_page(html, scripts=False)
+    expect(page.locator(".poe-cell")).to_have_count(SIZE[0] * SIZE[1])
+    expect(page.locator(".poe-bars rect")).to_have_count(2 * FEATURES)
+    expect(page.locator(".poe-status")).to_contain_text("Cell (3, 4)")
+
+
+@pytest.mark.parametrize(("theme", "width"), [("light", 800), ("dark", 800), ("light", 360), ("dark", 360)])
+def test_axe_finds_nothing(open_page, html, theme, width):
+    page = open_page(html, theme=theme, width=width, style=STYLES["book"])
+    page.add_script_tag(content=AXE.read_text(encoding="utf-8"))
+    look = """async () => (await axe.run(".detr-widget")).violations
+        .map((found) => [found.id, found.nodes.slice(0, 3).map((node) => node.html)])"""
+    assert page.evaluate(look) == []
+    page.get_by_role("slider", name="Channel").fill("5")
+    assert page.evaluate(look) == []
+
+
+def test_several_explorers_on_a_page_live_side_by_side(open_page, html):
+    page = open_page(html, html)
+    page.wait_for_function("document.querySelectorAll('.poe-marker').length === 2")
+    ids = page.evaluate("[...document.querySelectorAll('[id]')].map(e => e.id)")
+    assert len(ids) == len(set(ids))
+    page.locator(".poe-marker").nth(1).press("ArrowRight")
+    texts = page.locator(".poe-marker").evaluate_all("all => all.map(m => m.getAttribute('aria-valuetext'))")
+    assert texts == ["row 3, column 4", "row 3, column 5"]
+
+
+@pytest.mark.timing
+def test_a_move_is_drawn_within_16_ms(open_page):
+    image = torch.rand(3, 120, 180, generator=torch.Generator().manual_seed(0))
+    page = open_page(PositionExplorer(image)._repr_html_())  # the size that the book shows
+    times = page.evaluate(
+        """() => {
+            const marker = document.querySelector(".poe-marker");
+            const keys = ["ArrowLeft", "ArrowUp", "ArrowRight", "ArrowDown"];
+            const times = [];
+            for (let step = 0; step < 60; step += 1) {
+                const start = performance.now();
+                const key = keys[Math.floor(step / 4) % 4];
+                marker.dispatchEvent(new KeyboardEvent("keydown", { key, bubbles: true, cancelable: true }));
+                document.querySelector(".dw-body").getBoundingClientRect();  // style and layout
+                times.push(performance.now() - start);
+            }
+            return times;
+        }"""
+    )
+    median = float(np.median(times))
+    print(f"\nredraw after a key: median {median:.1f} ms, 95% {np.percentile(times, 95):.1f} ms")
+    assert median <= 16
