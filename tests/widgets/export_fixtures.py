@@ -11,6 +11,8 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from einops import rearrange
+from scipy.optimize import linear_sum_assignment
+from torchvision.ops import box_convert, generalized_box_iou
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
@@ -126,6 +128,33 @@ def padding() -> dict[str, Any]:
     return {"cases": cases}
 
 
+def matching() -> dict[str, Any]:
+    """Boxes with torch's distances and torchvision's overlaps; cost matrices with scipy's pairing."""
+    generator = torch.Generator().manual_seed(5)
+
+    def boxes(count: int) -> torch.Tensor:
+        numbers = torch.rand(count, 4, generator=generator, dtype=torch.float64)
+        return numbers * torch.tensor([1, 1, 0.6, 0.6]) + torch.tensor([0, 0, 0.05, 0.05])
+
+    slots, objects = boxes(6), boxes(4)
+    overlap = generalized_box_iou(
+        box_convert(slots, "cxcywh", "xyxy"), box_convert(objects, "cxcywh", "xyxy")
+    )
+    costs = []
+    for num_slots, num_objects in ((1, 1), (3, 3), (4, 3), (5, 2), (7, 7), (9, 5)) * 3:
+        cost = torch.randn(num_slots, num_objects, generator=generator, dtype=torch.float64)
+        rows, columns = linear_sum_assignment(cost)
+        chosen = [int(rows[columns == column][0]) for column in range(num_objects)]
+        costs.append({"cost": cost.tolist(), "chosen": chosen, "sum": cost[rows, columns].sum().item()})
+    return {
+        "slots": slots.tolist(),
+        "objects": objects.tolist(),
+        "distance": torch.cdist(slots, objects, p=1).tolist(),
+        "overlap": overlap.tolist(),
+        "costs": costs,
+    }
+
+
 def position() -> dict[str, Any]:
     """Encodings of maps without padding, and the similarities of their cells to one of them."""
     cases = []
@@ -157,6 +186,7 @@ FIXTURES = {
     "attention": attention,
     "packing": packing,
     "padding": padding,
+    "matching": matching,
     "position": position,
 }
 
