@@ -178,7 +178,7 @@ def make_model(config: Config) -> Model:
 
     Args:
         config: a DETRConfig or a DeformableDETRConfig.
-    Source: ours; used in notebooks/18_training.ipynb.
+    Source: ours; used in notebooks/20_sampling_points_on_images.ipynb.
     """
     return DETR(config) if isinstance(config, DETRConfig) else DeformableDETR(config)
 
