@@ -38,7 +38,7 @@ def _halo(width: Number) -> list[AbstractPathEffect]:
 def _photograph_figure(width: Number, height: Number, **subplots: Any) -> tuple[BookFigure, np.ndarray]:
     """A figure with photographs; this chapter has many, so each is a little smaller in bytes."""
     figure, grid = new_figure(width, height, image_format="jpeg", **subplots)
-    figure.image_quality = 62
+    figure.image_quality = 58
     return figure, grid
 
 
@@ -244,9 +244,18 @@ def after_training(photo: Tensor, objects: Tensor, panels: Sequence[tuple[str, T
         draw_boxes(axes, boxes[~says_object], colors=("#9AA4AE",), width=0.7, halo=False, alpha=0.8)
         draw_boxes(axes, boxes[says_object], colors=("#F0C000",), width=1.5)
         nearest = torch.cdist(boxes[says_object], objects).argmin(1)
-        for index, (_, y1, x2, y2) in enumerate(objects.tolist()):
+        for index, (x1, y1, x2, y2) in enumerate(objects.tolist()):
             count = int((nearest == index).sum())
-            text = axes.text(x2 + 1.5, (y1 + y2) / 2, f"×{count}", color="white", fontsize=9, va="center")
+            at_left = x2 > 0.92 * width  # where the right side has no room
+            text = axes.text(
+                x1 - 2.5 if at_left else x2 + 1.5,
+                (y1 + y2) / 2,
+                f"×{count}",
+                color="white",
+                fontsize=9,
+                va="center",
+                ha="right" if at_left else "left",
+            )
             text.set(path_effects=_halo(2), fontweight="bold" if count != 1 else "normal")
         axes.set(title=title, xlim=(-0.5, width - 0.5), ylim=(height - 0.5, -0.5))
     return figure
