@@ -16,6 +16,7 @@ from detr_tutorial.plots._style import (
     GRID_COLOR,
     INK,
     LEVEL_COLORS,
+    RIGHT_COLOR,
     WRONG_COLOR,
     Number,
     draw_picture,
@@ -290,7 +291,7 @@ def _draw_box(axes: Axes, box: Sequence[Number], size: tuple[int, int], **style:
 def decoder_looks(
     image: Tensor, found: Sequence[tuple[str, Sequence[float], Tensor]], columns: int = 4
 ) -> Figure:
-    """What was found, and where the query of each object looked.
+    """What was answered, and where the query of each answer looked.
 
     Args:
         image: (3, H, W) in [0, 1].
@@ -303,7 +304,7 @@ def decoder_looks(
     size = (image.shape[1], image.shape[2])
     every = grid.flatten()
     draw_picture(every[0], image)
-    every[0].set_title(f"{len(found)} objects found", fontsize=9.5, loc="center")
+    every[0].set_title(f"{len(found)} answers", fontsize=9.5, loc="center")
     for number, (label, box, weights) in enumerate(found):
         color = OBJECT_COLORS[number % len(OBJECT_COLORS)]
         look = {"edgecolor": color, "linewidth": 1.8, "linestyle": OBJECT_STYLES[number % len(OBJECT_STYLES)]}
@@ -343,36 +344,25 @@ def heads_look(image: Tensor, box: Sequence[Number], layers: Sequence[tuple[str,
 
 
 @styled
-def slots(boxes: Tensor, scores: Tensor, queries: Sequence[int]) -> Figure:
+def slots(boxes: Tensor, given: Tensor, queries: Sequence[int]) -> Figure:
     """What a few queries answered on many pictures: a dot at the center of every box.
 
     Args:
         boxes: (N, Q, 4) as (cx, cy, w, h) in [0, 1], of N pictures.
-        scores: (N, Q), how sure each answer was.
+        given: (N, Q) bool, whether the answer was matched with an object.
         queries: which to draw.
     """
     columns = -(-len(queries) // 2)
     figure, grid = new_figure(7.2, 3.9, rows=2, columns=columns)
     for axes, query in zip(grid.flatten(), queries, strict=False):
-        of_query = boxes[:, query]
-        areas = (of_query[:, 2] * of_query[:, 3]).sqrt() * 60 + 2
-        sure = scores[:, query]
-        order = sure.argsort()
-        axes.scatter(
-            of_query[order, 0].tolist(),
-            of_query[order, 1].tolist(),
-            s=areas[order].tolist(),
-            c=sure[order].tolist(),
-            cmap=WEIGHTS_MAP,
-            vmin=-0.3,
-            vmax=1,
-            edgecolors=GRID_COLOR,
-            linewidths=0.3,
-        )
+        matched = given[:, query]
+        for chosen, area, color, layer in ((~matched, 9, GRID_COLOR, 2), (matched, 34, RIGHT_COLOR, 3)):
+            x, y = boxes[chosen, query, :2].T.tolist()
+            axes.scatter(x, y, s=area, color=color, edgecolors="white", linewidths=0.4, zorder=layer)
         axes.set(xlim=(0, 1), ylim=(1, 0), aspect="equal", xticks=[], yticks=[])
         axes.spines[:].set(visible=True, color=MUTED)
         axes.set_title(f"query {query}", fontsize=9.5, loc="center")
-        axes.set_xlabel(f"{int((sure > 0.5).sum())} objects in {len(sure)} pictures", fontsize=8.5)
+        axes.set_xlabel(f"{int(matched.sum())} objects", fontsize=8.5)
     for axes in grid.flatten()[len(queries) :]:
         axes.set_axis_off()
     return figure
