@@ -11,6 +11,7 @@ const widgets = [
   ["explorer", "sampling_points_explorer"],
   ["padding", "padding_explorer"],
   ["position", "position_explorer"],
+  ["cost", "cost_explorer"],
   ["matching", "matching_explorer"],
 ];
 const entryPoints = widgets.flatMap(([folder, out]) =>

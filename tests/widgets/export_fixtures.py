@@ -16,6 +16,7 @@ from torchvision.ops import box_convert, generalized_box_iou
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
+from detr_tutorial.complexity import layer_costs, level_shapes
 from detr_tutorial.deformable_attention import ms_deform_attn
 from detr_tutorial.padding import pad_images, resize_mask, valid_ratios
 from detr_tutorial.position import SinePositionEncoding
@@ -181,6 +182,40 @@ def position() -> dict[str, Any]:
     return {"cases": cases}
 
 
+def cost() -> dict[str, Any]:
+    """What `complexity` counts, for odd and for published sizes."""
+    cases = []
+    for height, width, strides, queries, channels, heads, points in (
+        (800, 1066, (8, 16, 32, 64), 300, 256, 8, 4),
+        (128, 128, (32,), 100, 256, 8, 1),
+        (33, 71, (8, 32), 7, 15, 3, 5),
+        (2048, 2729, (16, 64), 1000, 256, 8, 16),
+    ):
+        shapes = level_shapes(height, width, strides)
+        sizes = (queries, channels, heads, points)
+        kinds = {
+            "dense": layer_costs(shapes, "dense", *sizes),
+            "deformable": layer_costs(shapes, "deformable", *sizes),
+        }
+        bills = {
+            part: {
+                kind: {
+                    "projections": getattr(layer, field).projections,
+                    "predictions": getattr(layer, field).predictions,
+                    "reading": getattr(layer, field).reading,
+                    "multiplyAdds": getattr(layer, field).multiply_adds,
+                    "heldBytes": getattr(layer, field).held_bytes,
+                }
+                for kind, layer in kinds.items()
+            }
+            for part, field in (("encoder", "encoder"), ("decoder", "decoder_cross"))
+        }
+        setting = {"height": height, "width": width, "strides": strides, "queries": queries}
+        setting |= {"channels": channels, "heads": heads, "points": points}
+        cases.append({"setting": setting, "shapes": shapes, "bills": bills})
+    return {"cases": cases}
+
+
 FIXTURES = {
     "bilinear": bilinear,
     "attention": attention,
@@ -188,6 +223,7 @@ FIXTURES = {
     "padding": padding,
     "matching": matching,
     "position": position,
+    "cost": cost,
 }
 
 
