@@ -38,7 +38,7 @@ def _halo(width: Number) -> list[AbstractPathEffect]:
 def _photograph_figure(width: Number, height: Number, **subplots: Any) -> tuple[BookFigure, np.ndarray]:
     """A figure with photographs; this chapter has many, so each is a little smaller in bytes."""
     figure, grid = new_figure(width, height, image_format="jpeg", **subplots)
-    figure.image_quality = 58
+    figure.image_quality = 50
     return figure, grid
 
 
