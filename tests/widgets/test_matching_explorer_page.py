@@ -270,6 +270,15 @@ def test_axe_finds_nothing(open_page, html, theme, width):
     assert page.evaluate(look) == []
 
 
+def test_with_a_kernel_the_photograph_comes_in_the_state(open_page, html):
+    scene = MatchingExplorer(**arguments()).scene
+    without = re.sub(r"<image [^>]*/>", "", html)
+    assert without != html
+    inside = without.replace('"key":', f'"photo":"{scene["photo"]}","key":', 1)
+    page = open_page(inside)
+    assert page.locator(".mx-photo image").get_attribute("href") == scene["photo"]
+
+
 def test_several_explorers_on_a_page_live_side_by_side(open_page, html):
     page = open_page(html, html)
     expect(page.locator(".mx-slot")).to_have_count(8)
