@@ -213,11 +213,14 @@ def two_layers() -> Figure:
 # ---------------------------------------------------------------- on a picture
 
 
-def _heat(axes: Axes, image: Tensor, weights: Tensor, color: str, top: Number | None = None) -> None:
-    """The picture in gray, and the weights of its cells as a layer of color over it."""
+def _heat(axes: Axes, image: Tensor, weights: Tensor, color: str) -> None:
+    """The picture in gray, and the weights of its cells as a layer of color over it.
+
+    The largest weight has the full color, unless it is less than five times an even share.
+    """
     height, width = image.shape[1:]
     draw_picture(axes, image.mean(0, keepdim=True).expand(3, -1, -1) * 0.5 + 0.5)
-    strength = (weights / (weights.max() if top is None else top)).clamp(0, 1).numpy()
+    strength = (weights / weights.max().clamp(min=5 / weights.numel())).numpy()
     layer = np.zeros((*strength.shape, 4))
     layer[..., :3] = [int(color[i : i + 2], 16) / 255 for i in (1, 3, 5)]
     layer[..., 3] = 0.95 * strength
@@ -330,7 +333,7 @@ def heads_look(image: Tensor, box: Sequence[Number], layers: Sequence[tuple[str,
     """
     heads = len(layers[0][1])
     width = min(7.2, 1.75 * heads + 0.4)
-    height = 1.05 * width / heads * len(layers) + 0.3
+    height = 0.97 * width / heads * len(layers) + 0.2
     figure, grid = new_figure(width, height, rows=len(layers), columns=heads, image_format="jpeg")
     size = (image.shape[1], image.shape[2])
     for row, (name, weights) in enumerate(layers):
