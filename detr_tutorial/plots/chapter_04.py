@@ -26,7 +26,7 @@ from detr_tutorial.plots._style import (
 
 MUTED = "#666666"
 DIVERGING = "PuOr"  # orange to purple: told apart by everybody, white at 0
-SEQUENTIAL = "viridis"
+SEQUENTIAL = "plasma"  # the green cross stands out on it
 _HALO = {"boxstyle": "round,pad=0.15", "facecolor": "white", "edgecolor": "none", "alpha": 0.9}
 
 
@@ -66,7 +66,7 @@ def clock_hands(angles: Tensor, wavelengths: Sequence[float]) -> Figure:
     """Each position as the hands of several clocks, one clock for each wavelength.
 
     Args:
-        angles: (N, pairs) of the hands, counted from the right, counterclockwise.
+        angles: (N, pairs) of the hands, counted from the top, clockwise.
         wavelengths: of the pairs, in positions.
     """
     count, pairs = angles.shape
@@ -76,25 +76,28 @@ def clock_hands(angles: Tensor, wavelengths: Sequence[float]) -> Figure:
             axes = grid[pair, position]
             axes.add_patch(Circle((0, 0), 1, fill=False, edgecolor=GRID_COLOR, linewidth=1.2))
             angle = float(angles[position, pair])
-            x, y = math.cos(angle), math.sin(angle)
+            x, y = math.sin(angle), math.cos(angle)
             axes.plot([0, x], [0, y], color=LEVEL_COLORS[pair], linewidth=2.4, solid_capstyle="round")
             axes.plot([x], [y], marker="o", markersize=5, color=LEVEL_COLORS[pair])
             axes.set(xlim=(-1.25, 1.25), ylim=(-1.25, 1.25), aspect="equal", xticks=[], yticks=[])
             axes.spines[:].set_visible(False)
-            axes.set_xlabel(f"sin {y:+.2f}\ncos {x:+.2f}", fontsize=8, color=MUTED)
+            axes.set_xlabel(f"sin {x:+.2f}\ncos {y:+.2f}", fontsize=8, color=MUTED)
             if pair == 0:
                 axes.set_title(f"position {position}", fontsize=10, loc="center")
-        grid[pair, 0].set_ylabel(f"pair {pair}\nonce in {wavelengths[pair]:.3g}", fontsize=9)
+        grid[pair, 0].set_ylabel(f"pair {pair}\none turn in\n{wavelengths[pair]:.3g} positions", fontsize=9)
     return figure
 
 
 @styled
-def channels_of_a_map(encoding: Tensor, names: Sequence[str]) -> Figure:
+def channels_of_a_map(
+    encoding: Tensor, names: Sequence[str], marked: tuple[int, int] | None = None
+) -> Figure:
     """Every channel of a small encoding as a map with its numbers.
 
     Args:
         encoding: (C, H, W), the first half of the channels for y, the second for x.
         names: of the channels.
+        marked: (row, column) of a cell to frame.
     """
     channels, height, width = encoding.shape
     half = channels // 2
@@ -108,6 +111,9 @@ def channels_of_a_map(encoding: Tensor, names: Sequence[str]) -> Figure:
         axes.set(xticks=[], yticks=[])
         axes.spines[:].set_visible(False)
         axes.set_title(f"{channel}: {names[channel]}", fontsize=9.5)
+        if marked is not None:
+            corner = (marked[1] - 0.5, marked[0] - 0.5)
+            axes.add_patch(Rectangle(corner, 1, 1, fill=False, edgecolor=INK, linewidth=2, clip_on=False))
     grid[0, 0].set_ylabel("first half: y")
     grid[1, 0].set_ylabel("second half: x")
     return figure
@@ -120,7 +126,7 @@ def rulers(counts: Sequence[int]) -> Figure:
     Args:
         counts: columns of the levels, finest first.
     """
-    figure, grid = new_figure(7.2, 2.6, columns=2)
+    figure, grid = new_figure(7.2, 2.9, columns=2)
     for axes, offset, title, color in (
         (grid[0, 0], -0.5, "with the offset of -0.5", RIGHT_COLOR),
         (grid[0, 1], 0.0, "without it (DETR)", WRONG_COLOR),
@@ -133,7 +139,8 @@ def rulers(counts: Sequence[int]) -> Figure:
             size = 4.5 if count < 15 else 2.6
             axes.plot(marks, [level] * count, "o", markersize=size, color=LEVEL_COLORS[level], clip_on=False)
             mean = marks.mean()
-            axes.plot([mean] * 2, [level - 0.32, level + 0.32], color=INK, linewidth=2.2)
+            for ends in ((-0.4, -0.14), (0.14, 0.4)):  # above and below the dots
+                axes.plot([mean] * 2, [level + end for end in ends], color=INK, linewidth=2.4, clip_on=False)
         axes.axvline(0.5, color=INK, linewidth=0.9, linestyle=(0, (3, 3)), zorder=0)
         axes.set(xlim=(-0.02, 1.02), ylim=(len(counts) - 0.5, -0.6))
         axes.set_yticks(range(len(counts)), [f"{count} columns" for count in counts])
@@ -143,6 +150,16 @@ def rulers(counts: Sequence[int]) -> Figure:
         axes.set_xlabel("position, as a fraction of the picture")
         axes.set_title(title, color=color)
     grid[0, 1].set_yticks([])
+    handles = [
+        Line2D(
+            [], [], color=MUTED, marker="o", markersize=4.5, linestyle="none", label="position of a column"
+        ),
+        Line2D(
+            [], [], color=INK, marker="|", markersize=9, markeredgewidth=2.4, linestyle="none", label="mean"
+        ),
+        Line2D([], [], color=INK, linewidth=0.9, linestyle=(0, (3, 3)), label="middle of the picture"),
+    ]
+    figure.legend(handles=handles, loc="outside lower center", ncols=3)
     return figure
 
 
@@ -231,40 +248,32 @@ def waves(encodings: Sequence[tuple[str, Tensor]]) -> Figure:
 
 
 @styled
-def similarity_on_photograph(
-    image: Tensor, cells: Sequence[tuple[int, int]], maps: Sequence[tuple[str, Tensor]]
-) -> Figure:
-    """How alike the encoding of one cell is to that of every other cell, on the photograph.
+def similarity_maps(cells: Sequence[tuple[int, int]], maps: Sequence[tuple[str, Tensor]]) -> Figure:
+    """How alike the encoding of one cell is to that of every other cell, with a line at each tenth.
 
     Args:
-        image: (3, H, W) in [0, 1].
         cells: (row, column) of the cell that is compared, one for each column of panels.
-        maps: title of a row of panels, and its similarities (len(cells), H, W) in [-1, 1].
+        maps: title of a row of panels, and its similarities (len(cells), H, W), between 0.2 and 1.
     """
-    height, width = image.shape[1:]
-    gray = image.mean(0).numpy()
-    figure, grid = new_figure(
-        7.2, 1.75 * len(maps) + 0.25, rows=len(maps), columns=len(cells), image_format="jpeg"
-    )
+    figure, grid = new_figure(7.2, 1.75 * len(maps) + 0.25, rows=len(maps), columns=len(cells))
     picture = None
     for line, (title, similarities) in zip(grid, maps, strict=True):
         for axes, (row, column), similarity in zip(line, cells, similarities, strict=True):
-            rows, columns = similarity.shape
-            extent = (-0.5, width - 0.5, height - 0.5, -0.5)
-            axes.imshow(gray, cmap="gray", extent=extent, interpolation="antialiased")
-            picture = axes.imshow(
-                similarity.numpy(), cmap=SEQUENTIAL, vmin=0, vmax=1, extent=extent, alpha=0.8
-            )
-            x, y = (column + 0.5) / columns * width - 0.5, (row + 0.5) / rows * height - 0.5
-            xs = (np.arange(columns) + 0.5) / columns * width - 0.5
-            ys = (np.arange(rows) + 0.5) / rows * height - 0.5
-            axes.contour(xs, ys, similarity.numpy(), levels=[0.5, 0.7, 0.9], colors="white", linewidths=0.9)
-            draw_reference_point(axes, x, y, size=9)
-            axes.set(xticks=[], yticks=[], xlim=extent[:2], ylim=extent[2:])
+            numbers = similarity.numpy()
+            picture = axes.imshow(numbers, cmap=SEQUENTIAL, vmin=0.2, vmax=1)
+            for levels, color in (((0.3, 0.4, 0.5), "white"), ((0.6, 0.7, 0.8, 0.9), INK)):
+                inside = [level for level in levels if numbers.min() < level < numbers.max()]
+                if inside:
+                    lines = axes.contour(numbers, levels=inside, colors=color, linewidths=0.9)
+                    axes.clabel(lines, fmt="%.1f", fontsize=8, colors=color)
+            draw_reference_point(axes, column, row, size=9)
+            axes.set(xticks=[], yticks=[])
             axes.spines[:].set_visible(False)
         line[0].set_ylabel(title)
     if picture is not None:
-        figure.colorbar(picture, ax=grid.ravel().tolist(), ticks=[0, 0.5, 1], pad=0.015, aspect=28)
+        figure.colorbar(
+            picture, ax=grid.ravel().tolist(), ticks=[0.2, 0.4, 0.6, 0.8, 1], pad=0.015, aspect=28
+        )
     return figure
 
 
