@@ -257,7 +257,14 @@ def learning_curves(
     handles = [
         Line2D([], [], markersize=5, label=MODEL_NAMES[model], **_MODEL_LINES[model]) for model in models
     ]
-    figure.legend(handles=handles, loc="outside lower center", ncols=min(len(models), 4), fontsize=8.5)
+    figure.legend(
+        handles=handles,
+        loc="outside lower center",
+        ncols=len(models),
+        fontsize=8,
+        columnspacing=1.2,
+        handlelength=2.2,
+    )
     return figure
 
 
