@@ -449,7 +449,7 @@ def _cut_to_the_smallest(images: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
 
 PAD_MISTAKES = (
     (
-        "your mask is upside down: True is padding, False is the picture",
+        "your mask is inverted: True is padding, False is the picture",
         _other_mask(lambda images, mask: ~mask),
     ),
     (

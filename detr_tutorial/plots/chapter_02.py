@@ -34,7 +34,15 @@ def _photo_figure(width: Number, height: Number, rows: int = 1, columns: int = 1
     """A figure with photographs: several share a page here, so each is kept small."""
     figure, grid = new_figure(width, height, rows, columns, image_format="jpeg", **subplots)
     figure.image_quality = 72
+    _pad(figure)
     return figure, grid
+
+
+def _pad(figure: Figure) -> None:
+    """Keep titles off the edge of a figure."""
+    engine = figure.get_layout_engine()
+    if engine is not None:
+        engine.set(h_pad=0.08)  # pyright: ignore[reportCallIssue]
 
 
 def _outlined(color: str = "white", width: Number = 3) -> list:
@@ -143,7 +151,7 @@ def three_notations(image: Tensor, corners: Tensor) -> Figure:
 
 @styled
 def edges(size: Size, corners: Sequence[int]) -> Figure:
-    """A small map, a box on it, and the two rulers: edges of pixels above, centers of pixels below.
+    """A small map, a box on it, and the rulers that count the edges of its pixels.
 
     Args:
         size: (height, width) of the map, in pixels.
@@ -151,7 +159,7 @@ def edges(size: Size, corners: Sequence[int]) -> Figure:
     """
     height, width = size
     x1, y1, x2, y2 = corners
-    figure, grid = new_figure(6.0, 3.5)
+    figure, grid = new_figure(5.0, 3.0)
     axes = grid[0, 0]
     draw_cells(axes, size, numbers=False, margin=1.2)
     for row in range(y1, y2):
@@ -161,8 +169,6 @@ def edges(size: Size, corners: Sequence[int]) -> Figure:
     axes.add_patch(box)
     box.set_zorder(3)
     axes.text(x1 - 0.42, y1 - 0.42, f"({x1}, {y1}, {x2}, {y2})", fontsize=9, va="top", color=RIGHT_COLOR)
-    for row in range(height):
-        axes.plot(range(width), [row] * width, ".", color=MUTED, markersize=4, zorder=2)
 
     def numbers(edge: int, first: int, last: int) -> dict:
         bold = edge in (first, last)
@@ -179,14 +185,8 @@ def edges(size: Size, corners: Sequence[int]) -> Figure:
     for edge in range(height + 1):
         axes.text(-0.9, edge - 0.5, str(edge), **numbers(edge, y1, y2))
         axes.plot([-0.66, -0.5], [edge - 0.5] * 2, color=INK, linewidth=1, clip_on=False)
-    for column in range(width):
-        axes.text(column, height - 0.15, str(column), ha="center", va="center", color=MUTED)
-    axes.text(width - 0.1, -0.85, "edges: boxes", va="center", fontsize=9)
-    axes.text(
-        width - 0.1, height - 0.15, "centers: samples\n(chapter 10)", va="center", fontsize=9, color=MUTED
-    )
-    axes.set_xlim(-1.4, width + 2.2)
-    axes.set_ylim(height + 0.3, -1.2)
+    axes.set_xlim(-1.3, width - 0.2)
+    axes.set_ylim(height - 0.2, -1.2)
     return figure
 
 
@@ -244,11 +244,11 @@ def overlap(first: Sequence[int], second: Sequence[int], shifts: Tensor, iou: Te
     curve.plot(shifts.tolist(), giou.tolist(), color=RIGHT_COLOR, label="GIoU")
     curve.axvspan(1, float(shifts.max()), color=PADDING_COLOR, alpha=0.5, linewidth=0)
     curve.text(float(shifts.max()) - 0.05, 0.97, "apart", ha="right", va="top", color=MUTED)
-    curve.text(0.52, 0.42, "both", color=INK)
+    curve.text(0.52, 0.42, "IoU = GIoU", color=INK)
     curve.text(2.2, 0.06, "IoU", color=INK)
     curve.text(2.2, -0.27, "GIoU", color=RIGHT_COLOR)
     curve.set(xlabel="shift, in sides of the box", ylim=(-0.8, 1.05), xlim=(0, float(shifts.max())))
-    curve.set_title("two equal squares, one slides away")
+    curve.set_title("two equal squares, one slides along the x axis")
     return figure
 
 
@@ -263,29 +263,42 @@ def misreadings(image: Tensor, read: Tensor, overlaps: Tensor, names: Sequence[s
         names: of the three notations.
     """
     height, width = image.shape[1:]
-    figure, grid = _photo_figure(5.4, 3.85, rows=3, columns=3)
+    corners = torch.cat([read.reshape(-1, 2, 2).flatten(0, 1), torch.tensor([[0.0, 0.0], [width, height]])])
+    (left, top), (right, bottom) = corners.amin(0).tolist(), corners.amax(0).tolist()
+    figure, grid = _photo_figure(5.6, 5.1, rows=3, columns=3)
     for row, written in enumerate(names):
         for column, as_what in enumerate(names):
             axes = grid[row, column]
-            _draw_soft(axes, image * 0.5 + 0.5, 200)
-            reach: Any = {"clip_on": True}
-            _draw_box(axes, read[row, row].tolist(), BOX_COLORS[0], **reach)
-            same = row == column
-            if not same:
-                _draw_box(axes, read[row, column].tolist(), WRONG_COLOR, linestyle=(0, (4, 1.5)), **reach)
-            axes.set_xlim(-0.5, width - 0.5)
-            axes.set_ylim(height - 0.5, -0.5)
+            _draw_soft(axes, image * 0.5 + 0.5, 180)
+            _draw_box(axes, read[row, row].tolist(), BOX_COLORS[0])
+            x1, y1, x2, y2 = read[row, column].tolist()
+            same, inverted = row == column, x2 < x1 or y2 < y1
+            if inverted:
+                cross = {
+                    "color": WRONG_COLOR,
+                    "linewidth": 2,
+                    "path_effects": _outlined(INK, 3.6),
+                    "zorder": 5,
+                }
+                axes.plot([x1, x2], [y1, y2], **cross)
+                axes.plot([x1, x2], [y2, y1], **cross)
+            elif not same:
+                _draw_box(axes, (x1, y1, x2, y2), WRONG_COLOR, linestyle=(0, (4, 1.5)))
+            axes.set_xlim(left - 12, right + 12)
+            axes.set_ylim(bottom + 12, top - 12)
             label = "right" if same else f"IoU {overlaps[row, column]:.2f}"
+            if inverted:
+                label = f"no box: {'x2 < x1' if x2 < x1 else 'y2 < y1'}"
             axes.text(
-                width * 0.98,
-                height * 0.95,
+                left,
+                bottom,
                 label,
-                ha="right",
+                ha="left",
                 va="bottom",
-                fontsize=10,
+                fontsize=9,
                 fontweight="bold",
                 color=RIGHT_COLOR if same else "#A04000",
-                path_effects=_outlined(),
+                bbox={"facecolor": "white", "edgecolor": "none", "boxstyle": "square,pad=0.15"},
                 zorder=7,
             )
             if row == 0:
@@ -312,7 +325,7 @@ def crop(
     left, top, right, bottom = window
     height, width = image.shape[1:]
     share = (right - left) / width
-    figure, grid = _photo_figure(5.8, 2.45, columns=2, width_ratios=(1, share))
+    figure, grid = _photo_figure(6.4, 2.65, columns=2, width_ratios=(1, share))
     axes = grid[0, 0]
     outside = image * 0.45 + 0.55
     outside[:, top:bottom, left:right] = image[:, top:bottom, left:right]
@@ -326,36 +339,45 @@ def crop(
     indices: list[int] = kept.nonzero().flatten().tolist()
     _draw_boxes(axes, cut, [names[index] for index in indices], indices)
     axes.set_title(f"cut out: {bottom - top} x {right - left}")
-    _frame(axes, (bottom - top, right - left))
-    axes.set_anchor("NW")
+    _frame(axes, (height, right - left))  # as high as the photograph: both at one scale
     return figure
 
 
 @styled
-def augmentation(draws: Sequence[tuple[Tensor, dict[str, Any]]], names: Sequence[str]) -> Figure:
+def augmentation(
+    rows: Mapping[str, Sequence[tuple[Tensor, dict[str, Any]]]],
+    flipped: Sequence[bool],
+    names: Sequence[str],
+) -> Figure:
     """Random draws of one photograph, all at one scale, so that their sizes can be compared.
 
     Args:
-        draws: for every draw the picture (3, H, W), and "boxes" (n, 4) as (x1, y1, x2, y2) in its pixels with
-            "labels" (n,), which object each box is.
+        rows: by title, the draws, equally many in each row: the picture (3, H, W), and "boxes" (n, 4) as
+            (x1, y1, x2, y2) in its pixels with "labels" (n,), which object each box is.
+        flipped: for every draw, row after row, whether it is mirrored.
         names: of the objects.
     """
-    samples = [(image, target["boxes"], target["labels"].tolist()) for image, target in draws]
-    columns = (len(samples) + 1) // 2
-    largest_width = max(image.shape[2] for image, _, _ in samples)
-    largest_height = max(image.shape[1] for image, _, _ in samples)
-    figure, grid = _photo_figure(6.4, 6.4 / columns * 2 * largest_height / largest_width + 0.6, 2, columns)
-    for axes in grid.flat:
-        axes.set_axis_off()
-    for axes, (image, boxes, objects) in zip(grid.flat, samples, strict=False):
-        _draw_soft(axes, image, max(1, round(max(image.shape) * 0.8)))
-        for corners, index in zip(boxes.tolist(), objects, strict=True):
-            _draw_box(axes, corners, BOX_COLORS[index], linestyle=BOX_LINES[index], linewidth=1.6)
-        axes.set_axis_off()
-        axes.set_xlim(-2, largest_width + 1)
-        axes.set_ylim(largest_height + 1, -2)
-        axes.set_title(f"{image.shape[1]} x {image.shape[2]}", fontsize=9)
-    present = sorted({index for _, _, objects in samples for index in objects})
+    draws = list(rows.values())
+    heights = [max(image.shape[1] for image, _ in row) + 12 for row in draws]
+    width = max(image.shape[2] for row in draws for image, _ in row) + 12
+    columns = len(draws[0])
+    page = 6.4
+    height = page / columns / width * sum(heights) + 0.45 * len(draws) + 0.35
+    figure, grid = _photo_figure(page, height, len(draws), columns, height_ratios=heights)
+    turned = iter(flipped)
+    for (title, row), line, tallest in zip(rows.items(), grid, heights, strict=True):
+        for axes, (image, target) in zip(line, row, strict=True):
+            _draw_soft(axes, image, max(1, round(max(image.shape) * 0.8)))
+            for corners, index in zip(target["boxes"].tolist(), target["labels"].tolist(), strict=True):
+                _draw_box(axes, corners, BOX_COLORS[index], linestyle=BOX_LINES[index], linewidth=1.6)
+            axes.set_xlim(-4, width - 8)
+            axes.set_ylim(tallest - 8, -4)
+            size = f"{image.shape[1]} x {image.shape[2]}{', flipped' if next(turned) else ''}"
+            above = f"{title}\n" if axes is line[0] else "\n"
+            axes.set_title(above + size, fontsize=9)
+    present = sorted(
+        {int(index) for row in draws for _, target in row for index in target["labels"].tolist()}
+    )
     handles = [
         Patch(facecolor="none", edgecolor=BOX_COLORS[i], linestyle=BOX_LINES[i], linewidth=2, label=names[i])
         for i in present
@@ -429,7 +451,7 @@ def batch_and_masks(pictures: Sequence[Tensor], mask: Tensor) -> Figure:
 def where_attention_goes(
     picture: Tensor, size: Size, panels: Sequence[tuple[str, Tensor]], query: Size
 ) -> Figure:
-    """The attention of one query over the cells of a padded picture, once for every panel.
+    """The attention of one query over the cells of a padded picture, once for every panel, at one scale.
 
     Args:
         picture: (3, H, W) in [0, 1].
@@ -441,58 +463,72 @@ def where_attention_goes(
     rows, columns = panels[0][1].shape
     cell_height, cell_width = size[0] / rows, size[1] / columns
     own_height, own_width = picture.shape[1:]
-    strongest = max(float(weights.max()) for _, weights in panels)
+    strongest = 1000 * max(float(weights.max()) for _, weights in panels)
 
-    def outline(axes: Axes) -> None:
-        row, column = query
-        cell = Rectangle(
-            (column * cell_width - 0.5, row * cell_height - 0.5),
-            cell_width,
-            cell_height,
-            fill=False,
-            zorder=5,
-        )
-        axes.add_patch(cell)
-        cell.set(edgecolor="#F0E442", linewidth=2.2)
-        cell.set_path_effects(_outlined(INK, 3.8))
+    def mark(axes: Axes) -> None:
+        """A hollow ring: what the cell itself holds stays in sight."""
+        x, y = (query[1] + 0.5) * cell_width - 0.5, (query[0] + 0.5) * cell_height - 0.5
+        ring = {"markersize": 13, "markerfacecolor": "none", "zorder": 5}
+        axes.plot(x, y, "o", markeredgecolor=INK, markeredgewidth=3.6, **ring)
+        axes.plot(x, y, "o", markeredgecolor="#F0E442", markeredgewidth=2, **ring)
 
     axes = grid[0, 0]
     _draw_padding(axes, size)
     _draw_soft(axes, picture, 200)
-    outline(axes)
+    mark(axes)
     _frame(axes, size)
     axes.set_title("the query's cell", fontsize=9.5)
+    shown = None
     for axes, (title, weights) in zip(grid[0, 1:], panels, strict=True):
         extent = (-0.5, size[1] - 0.5, size[0] - 0.5, -0.5)
-        axes.imshow(weights.numpy(), cmap="Blues", vmin=0, vmax=strongest, extent=extent)
-        axes.plot(
-            [own_width - 0.5, own_width - 0.5],
-            [-0.5, own_height - 0.5],
-            color=INK,
-            linestyle="--",
-            linewidth=1.2,
-        )
-        axes.plot([-0.5, own_width - 0.5], [own_height - 0.5] * 2, color=INK, linestyle="--", linewidth=1.2)
-        outline(axes)
+        shown = axes.imshow(weights.numpy() * 1000, cmap="Blues", vmin=0, vmax=strongest, extent=extent)
+        for x, y, width, height in (
+            (own_width, 0, size[1] - own_width, size[0]),
+            (0, own_height, own_width, size[0] - own_height),
+        ):
+            padding = Rectangle((x - 0.5, y - 0.5), width, height, facecolor="none", edgecolor="#A0A0A0")
+            axes.add_patch(padding)
+            padding.set(hatch="///", linewidth=0)
+        mark(axes)
         _frame(axes, size)
         axes.add_patch(Rectangle((-0.5, -0.5), size[1], size[0], fill=False, edgecolor=MUTED))
         axes.set_title(title, fontsize=9.5)
+    if shown is not None:
+        bar = figure.colorbar(shown, ax=list(grid[0, 1:]), shrink=0.85, pad=0.02)
+        bar.set_label("weight, in thousandths", fontsize=8.5)
+        bar.ax.tick_params(labelsize=8)
     return figure
 
 
 @styled
 def padding_cost(groups: Mapping[str, Sequence[Sequence[Size]]]) -> Figure:
-    """Batches of pictures as rectangles on their canvases, for several ways to put them together.
+    """Batches of pictures as rectangles on their canvases, several ways to form them, at one scale.
 
     Args:
         groups: by title, the batches: for each the (height, width) of its pictures.
     """
-    figure, grid = new_figure(7.2, 1.75 * len(groups), rows=len(groups))
+    figure, grid = new_figure(7.2, 1.9 * len(groups), rows=len(groups))
+    _pad(figure)
+    gap, apart = 50, 260
+    tallest = max(height for batches in groups.values() for batch in batches for height, _ in batch)
+    widest = max(
+        sum(len(batch) * (max(w for _, w in batch) + gap) + apart for batch in batches)
+        for batches in groups.values()
+    )
     for axes, (title, batches) in zip(grid[:, 0], groups.items(), strict=True):
         left = 0.0
-        tallest = max(height for batch in batches for height, _ in batch)
         for batch in batches:
             height, width = max(h for h, _ in batch), max(w for _, w in batch)
+            frame = (left - gap, -gap), len(batch) * (width + gap) + gap, height + 2 * gap
+            axes.add_patch(Rectangle(*frame, fill=False, edgecolor=INK, linewidth=1.4))
+            axes.text(
+                left - gap,
+                height + 1.6 * gap,
+                f"canvas {height} x {width}",
+                fontsize=8.5,
+                va="top",
+                color=INK,
+            )
             for own_height, own_width in batch:
                 canvas = Rectangle((left, 0), width, height, facecolor=PADDING_COLOR)
                 axes.add_patch(canvas)
@@ -501,11 +537,20 @@ def padding_cost(groups: Mapping[str, Sequence[Sequence[Size]]]) -> Figure:
                 axes.add_patch(
                     Rectangle((left, 0), width, height, fill=False, edgecolor=MUTED, linewidth=0.9)
                 )
-                left += width + 60
-            left += 160
-        axes.set_xlim(-30, left - 160)
-        axes.set_ylim(tallest + 20, -20)
+                axes.text(
+                    left + own_width / 2,
+                    own_height / 2,
+                    f"{own_height}\nx {own_width}",
+                    fontsize=8.5,
+                    ha="center",
+                    va="center",
+                )
+                left += width + gap
+            left += apart
+        axes.set_xlim(-gap - 10, widest - apart + 10)  # one scale for all rows
+        axes.set_ylim(tallest + 4.5 * gap, -gap - 10)
         axes.set_aspect("equal")
+        axes.set_anchor("W")
         axes.set_axis_off()
         axes.set_title(title)
     return figure
