@@ -188,6 +188,16 @@ def test_axe_finds_nothing(open_page, html, theme, width):
     assert page.evaluate(look) == []
 
 
+def test_it_begins_with_what_python_has_set(open_page):
+    explorer = CostExplorer(height=400, width=600, strides=(16, 32), num_points=2)
+    explorer.part = "decoder"
+    page = open_page(explorer._repr_html_())
+    assert slider(page, "Image").get_attribute("aria-valuetext") == "400 by 600 pixels"
+    assert row(page, "dense")[-1] == bytes_text(explorer.costs()["dense"].held_bytes)
+    expect(page.get_by_role("radio", name="decoder")).to_be_checked()
+    expect(page.get_by_role("checkbox", name="level of stride 8")).not_to_be_checked()
+
+
 def test_several_explorers_on_a_page_live_side_by_side(open_page, html):
     page = open_page(html, html)
     page.wait_for_function("document.querySelectorAll('.ce-table').length === 2")

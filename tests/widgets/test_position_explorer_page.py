@@ -142,7 +142,8 @@ def test_a_finger_taps_and_drags_the_marker_but_elsewhere_scrolls_the_page(open_
     start, end = center(page, 1, 1), center(page, 4, 6)
     touch("touchStart", start)
     for step in range(1, 7):
-        touch("touchMove", tuple(a + (b - a) * step / 6 for a, b in zip(start, end, strict=True)))
+        share = step / 6
+        touch("touchMove", (start[0] + (end[0] - start[0]) * share, start[1] + (end[1] - start[1]) * share))
     touch("touchEnd")
     assert cell_of(page) == [4, 6]
     assert page.evaluate("scrollY") == scrolled
@@ -219,6 +220,23 @@ def test_axe_finds_nothing(open_page, html, theme, width):
     assert page.evaluate(look) == []
     page.get_by_role("slider", name="Channel").fill("5")
     assert page.evaluate(look) == []
+
+
+def test_with_a_kernel_the_photograph_comes_in_the_state(open_page, html):
+    picture = PositionExplorer(torch.zeros(3, 120, 180), SIZE, FEATURES).picture
+    without = re.sub(r"<image [^>]*/>", "", html)
+    assert without != html
+    page = open_page(without.replace('"aspect":', f'"picture":"{picture}","aspect":', 1))
+    assert page.locator(".poe-stage image").get_attribute("href") == picture
+
+
+def test_it_begins_with_what_python_has_set(open_page):
+    explorer = PositionExplorer(torch.zeros(3, 120, 180), SIZE, FEATURES, cell=(0, 8))
+    explorer.channel, explorer.temperature = 3, 20.0
+    page = open_page(explorer._repr_html_())
+    assert cell_of(page) == [0, 8]
+    expect(page.get_by_role("radio", name="one channel")).to_be_checked()
+    assert "Channel 3 = cos(y / 1.45)" in status(page)
 
 
 def test_several_explorers_on_a_page_live_side_by_side(open_page, html):
