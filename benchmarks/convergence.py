@@ -1,11 +1,12 @@
 """Dense against deformable attention while they learn: AP against steps and against CPU minutes.
 
-    python benchmarks/convergence.py [--seeds 0 1 2] [--steps 2000] [--json PATH]
+    python benchmarks/convergence.py [--seeds 0 1 2] [--steps 6000] [--json PATH]
 
 Trains small detectors on the shapes (see detr_tutorial/data/shapes.py) from random starts, each from several
 seeds, and measures AP on the same held-out images at equal steps. Backbone, width, heads, layers, queries,
 losses, images and schedule are the same; what differs is what the names say. Every finished run is kept in
-the JSON file at once, and a run that is in it is not repeated: the study can be stopped and taken up again.
+the JSON file at once, and unfinished ones go on: the study can be stopped and taken up again, and processes
+with other seeds can work side by side. The learning rate is one that suits the dense models.
 CPU minutes are those of the process on one thread, without the evaluations. The committed result is
 detr_tutorial/data/convergence.json, which chapters 06 and 18 draw.
 """
@@ -48,9 +49,8 @@ FIELDS = (
 )
 
 
-def run(model: str, config: TrainingConfig) -> dict[str, Any]:
-    """Train one model and return its points."""
-    points: list[dict[str, Any]] = []
+def run(model: str, config: TrainingConfig, out: Path) -> dict[str, Any]:
+    """Train one model, or go on where it was stopped, and return its points."""
     step_seconds: list[float] = []
     last = time.process_time()
 
@@ -60,13 +60,19 @@ def run(model: str, config: TrainingConfig) -> dict[str, Any]:
         if row["AP"] is None:
             step_seconds.append(now - last)
         else:
-            minutes = row["step"] * median(step_seconds) / 60
-            scores = {name: row[name] and round(row[name], 4) for name in APS}
-            points.append({"step": int(row["step"]), "cpu_minutes": round(minutes, 2), **scores})
-            print(model, config.seed, points[-1], flush=True)
+            print(model, config.seed, {name: row[name] for name in ("step", *APS)}, flush=True)
         last = now
 
-    result = train(config, callback=note, progress=False)
+    result = train(config, out, callback=note, progress=False)
+    points = [
+        {
+            "step": row["step"],
+            "cpu_minutes": round(row["step"] * median(step_seconds) / 60, 2),
+            **{name: row[name] and round(row[name], 4) for name in APS},
+        }
+        for row in map(dict, result.history)
+        if row["AP"] is not None
+    ]
     return {
         "model": model,
         "seed": config.seed,
@@ -79,9 +85,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--models", nargs="+", choices=MODELS, default=list(MODELS))
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
-    parser.add_argument("--steps", type=int, default=2000)
-    parser.add_argument("--learning-rate", type=float, default=5e-4)
+    parser.add_argument("--steps", type=int, default=6000)
+    parser.add_argument("--learning-rate", type=float, default=2e-4)
     parser.add_argument("--json", type=Path, default=PATH)
+    parser.add_argument("--runs", type=Path, default=Path("runs/convergence"), help="where runs can go on")
     options = parser.parse_args()
     torch.set_num_threads(1)
 
@@ -97,17 +104,24 @@ def main() -> None:
         workers=0,
     )
     settings = {name: getattr(common, name) for name in FIELDS}
-    study: dict[str, Any] = {"settings": settings, "runs": []}
-    if options.json.exists():
+    machine = {"torch": torch.__version__, "processor": platform.machine(), "cores": os.cpu_count()}
+
+    def read() -> dict[str, Any]:
+        if not options.json.exists():
+            return {"settings": settings, "machine": machine, "runs": []}
         study = json.loads(options.json.read_text(encoding="utf-8"))
         if study["settings"] != settings:
             parser.error(f"{options.json} holds a study with {study['settings']}: name another file")
-    study["machine"] = {"torch": torch.__version__, "processor": platform.machine(), "cores": os.cpu_count()}
-    done = {(finished["model"], finished["seed"]) for finished in study["runs"]}
+        return study
+
     for seed in options.seeds:
         for model in options.models:
-            if (model, seed) not in done:
-                study["runs"].append(run(model, replace(common, model=MODELS[model], seed=seed)))
+            if (model, seed) not in {(done["model"], done["seed"]) for done in read()["runs"]}:
+                config = replace(common, model=MODELS[model], seed=seed)
+                finished = run(model, config, options.runs / f"{model}_{seed}")
+                study = read()
+                study["runs"].append(finished)
+                study["runs"].sort(key=lambda done: (list(MODELS).index(done["model"]), done["seed"]))
                 write_json(options.json, study)
 
 
