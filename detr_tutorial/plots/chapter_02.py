@@ -38,11 +38,11 @@ def _photo_figure(width: Number, height: Number, rows: int = 1, columns: int = 1
     return figure, grid
 
 
-def _pad(figure: Figure) -> None:
-    """Keep titles off the edge of a figure."""
+def _pad(figure: Figure, top: Number = 0.0) -> None:
+    """Keep titles off the edge of a figure, by a part of its height where that is not enough."""
     engine = figure.get_layout_engine()
     if engine is not None:
-        engine.set(h_pad=0.08)  # pyright: ignore[reportCallIssue]
+        engine.set(h_pad=0.08, rect=(0, 0, 1, 1 - top))  # pyright: ignore[reportCallIssue]
 
 
 def _outlined(color: str = "white", width: Number = 3) -> list:
@@ -364,6 +364,7 @@ def augmentation(
     page = 6.4
     height = page / columns / width * sum(heights) + 0.45 * len(draws) + 0.35
     figure, grid = _photo_figure(page, height, len(draws), columns, height_ratios=heights)
+    _pad(figure, top=0.04)
     turned = iter(flipped)
     for (title, row), line, tallest in zip(rows.items(), grid, heights, strict=True):
         for axes, (image, target) in zip(line, row, strict=True):
