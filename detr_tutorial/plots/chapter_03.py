@@ -6,10 +6,10 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from matplotlib.axes import Axes
-from matplotlib.colors import LogNorm, to_rgb
+from matplotlib.colors import Normalize, PowerNorm
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.patches import Rectangle
+from matplotlib.patches import Patch, Rectangle
 from torch import Tensor
 
 from detr_tutorial.plots._style import (
@@ -28,12 +28,12 @@ from detr_tutorial.plots._style import (
 MUTED = "#666666"
 
 
-def _grid(axes: Axes, size: tuple[int, int], cells: tuple[int, int], color: str, linewidth: float) -> None:
-    """Lines between `cells` (rows, columns) over a picture of `size` (height, width) pixels."""
-    (height, width), (rows, columns) = size, cells
+def _grid(axes: Axes, cells: tuple[int, int], stride: int, color: str, linewidth: float) -> None:
+    """Lines around `cells` (rows, columns), each of `stride` x `stride` pixels, over a picture."""
+    height, width = (number * stride for number in cells)
     style = {"color": color, "linewidth": linewidth, "clip_on": False}
-    axes.vlines(np.linspace(0, width, columns + 1) - 0.5, -0.5, height - 0.5, **style)
-    axes.hlines(np.linspace(0, height, rows + 1) - 0.5, -0.5, width - 0.5, **style)
+    axes.vlines(np.arange(0, width + 1, stride) - 0.5, -0.5, height - 0.5, **style)
+    axes.hlines(np.arange(0, height + 1, stride) - 0.5, -0.5, width - 0.5, **style)
 
 
 def as_colors(features: Tensor) -> Tensor:
@@ -62,9 +62,14 @@ def pixels_to_cells(image: Tensor, features: Sequence[Tensor], strides: Sequence
         strides: pixels a cell, one a level.
     """
     height, width = image.shape[1:]
+    # Every panel shows the same pixels: up to the end of the last and coarsest cell.
+    right, bottom = (
+        max(f.shape[axis] * stride for f, stride in zip(features, strides, strict=True)) for axis in (2, 1)
+    )
     figure, grid = new_figure(7.2, 3.05, rows=2, columns=len(features) + 1, image_format="jpeg")
     draw_picture(grid[0, 0], image)
     grid[0, 0].set_title(f"{height} x {width} pixels")
+    grid[0, 0].set(xlim=(-1.5, right + 0.5), ylim=(bottom + 0.5, -1.5))
     grid[1, 0].set_axis_off()
     grid[1, 0].text(
         0.5,
@@ -80,58 +85,57 @@ def pixels_to_cells(image: Tensor, features: Sequence[Tensor], strides: Sequence
         channels, rows, columns = feature.shape
         above, below = grid[:, level + 1]
         draw_picture(above, image)
-        _grid(above, (height, width), (rows, columns), LEVEL_COLORS[level], 0.5 + 0.25 * level)
+        _grid(above, (rows, columns), stride, LEVEL_COLORS[level], 0.5 + 0.25 * level)
         above.set_title(f"C{level + 3}: stride {stride}")
-        draw_picture(below, as_colors(feature))
-        below.set_aspect("auto")
-        below.set_box_aspect(height / width)
-        below.spines[:].set(visible=True, color=LEVEL_COLORS[level], linewidth=2)
+        extent = (-0.5, columns * stride - 0.5, rows * stride - 0.5, -0.5)
+        below.imshow(as_colors(feature).permute(1, 2, 0).numpy(), extent=extent)
+        below.set(xticks=[], yticks=[])
+        below.spines[:].set_visible(False)
+        for axes in (above, below):
+            axes.set(xlim=(-1.5, right + 0.5), ylim=(bottom + 0.5, -1.5))
         below.set_xlabel(f"{rows} x {columns} cells, {channels} channels", fontsize=8.5)
     return figure
 
 
 @styled
-def receptive_fields(
-    image: Tensor, shares: Sequence[Tensor], sides: Sequence[int], cells: Sequence
-) -> Figure:
-    """How much each pixel moves one cell, level by level.
+def receptive_fields(shares: Sequence[Tensor], sides: Sequence[int], center: tuple[int, int]) -> Figure:
+    """How much each pixel moves one cell, level by level; each panel is as large as the cell's window.
 
     Args:
-        image: (3, H, W) in [0, 1].
         shares: (H, W) size of the gradient of one cell with respect to each pixel, one a level.
-        sides: side of the largest possible window, in pixels.
-        cells: center (x, y) of the cell in pixels, one a level.
+        sides: side of the window, in pixels, one a level.
+        center: (x, y) of the cells, in pixels.
     """
-    height, width = image.shape[1:]
-    figure, grid = new_figure(7.2, 2.85, columns=len(shares), image_format="jpeg")
-    for level, axes in enumerate(grid[0]):
-        draw_picture(axes, image.mean(0, keepdim=True).expand(3, -1, -1) * 0.45 + 0.55)
-        # Smoothed, because the gradient jumps from pixel to pixel.
-        heat = F.avg_pool2d(shares[level][None, None], 5, stride=1, padding=2)[0, 0]
-        heat = (heat / heat.max()).sqrt()
-        layer = np.zeros((height, width, 4))
-        layer[..., :3] = to_rgb(LEVEL_COLORS[level])
-        layer[..., 3] = heat.numpy() * 0.95
-        axes.imshow(layer, interpolation="nearest")
-        x, y = cells[level]
-        side = sides[level]
-        style = {"fill": False, "edgecolor": INK, "linewidth": 1.3, "linestyle": "--", "clip_on": True}
-        axes.add_patch(Rectangle((x - side / 2, y - side / 2), side, side, **style))
-        draw_reference_point(axes, x, y, size=9)
-        reach = max(sides) / 2 + 6
-        axes.set_xlim(min(x - reach, -0.5), max(x + reach, width - 0.5))
-        axes.set_ylim(max(y + reach, height - 0.5), min(y - reach, -0.5))
+    figure, grid = new_figure(7.2, 2.75, columns=len(shares), image_format="jpeg")
+    x, y = center
+    shown = None
+    for level, (axes, share, side) in enumerate(zip(grid[0], shares, sides, strict=True)):
+        # Smoothed over 1/30 of the window, because the gradient jumps from pixel to pixel.
+        width = 2 * (side // 60) + 1
+        heat = F.avg_pool2d(share[None, None], width, stride=1, padding=width // 2)[0, 0]
+        shown = axes.imshow((heat / heat.max()).numpy(), norm=PowerNorm(0.5, 0, 1), cmap="inferno")
+        for part, style in ((1, "--"), (4, "-")):
+            corner = (x - side / part / 2, y - side / part / 2)
+            box = {"fill": False, "edgecolor": "white", "linewidth": 1.4, "linestyle": style}
+            axes.add_patch(Rectangle(corner, side / part, side / part, **box))
+        draw_reference_point(axes, x, y, size=8)
+        reach = side * 0.52
+        axes.set(xlim=(x - reach, x + reach), ylim=(y + reach, y - reach), xticks=[], yticks=[])
         axes.set_title(f"one cell of C{level + 3}", loc="center")
         axes.set_xlabel(f"window: {side} x {side} pixels", fontsize=9)
+    assert shown is not None
+    bar = figure.colorbar(shown, ax=grid, shrink=0.8, aspect=25, pad=0.02)
+    bar.set_label("gradient, largest = 1", fontsize=9)
+    bar.set_ticks([0, 0.1, 0.5, 1], labels=["0", "0.1", "0.5", "1"])
     return figure
 
 
 @styled
 def statistics_of_batches(panels: Sequence[tuple[int, Tensor]]) -> Figure:
-    """How far the mean of a batch lies from the mean of all images, for batches of several sizes.
+    """How far the mean of a batch lies from the mean of all crops, for batches of several sizes.
 
     Args:
-        panels: images in a batch, and (draws, channels) errors in standard deviations of the channel.
+        panels: crops in a batch, and (draws, channels) errors in standard deviations of the channel.
     """
     figure, grid = new_figure(7.2, 2.6)
     axes = grid[0, 0]
@@ -145,7 +149,7 @@ def statistics_of_batches(panels: Sequence[tuple[int, Tensor]]) -> Figure:
         for x in (-spread, spread):
             axes.plot([x, x], [row - 0.4, row + 0.4], color=WRONG_COLOR, linewidth=2)
     axes.axvline(0, color=INK, linewidth=1)
-    axes.set_yticks(range(len(panels)), [f"{size} images" if size > 1 else "1 image" for size, _ in panels])
+    axes.set_yticks(range(len(panels)), [f"{size} crops" if size > 1 else "1 crop" for size, _ in panels])
     axes.set_ylim(len(panels) - 0.4, -0.6)
     axes.tick_params(axis="y", length=0)
     axes.set_xlabel("mean of the batch minus mean of all, in standard deviations of the channel")
@@ -157,7 +161,7 @@ def statistics_of_batches(panels: Sequence[tuple[int, Tensor]]) -> Figure:
             linestyle="none",
             color=RIGHT_COLOR,
             markersize=4,
-            label="one channel, one batch",
+            label="one channel, one batch (600 of all)",
         ),
         Line2D([], [], color=WRONG_COLOR, linewidth=2, label="± their standard deviation"),
     ]
@@ -174,66 +178,77 @@ def masks_by_mode(
     Args:
         image: (3, h, w) in [0, 1], the photograph without its padding.
         masks: a title, the (H_l, W_l) mask, True where it is padding, and whether this is the right one.
-        canvas: (height, width) of the padded batch, in pixels.
+        canvas: (height, width) of the padded batch, in pixels; a multiple of the mask's.
     """
     height, width = canvas
     valid_height, valid_width = image.shape[1:]
-    figure, grid = new_figure(7.2, 2.0, columns=len(masks), image_format="jpeg")
+    figure, grid = new_figure(7.2, 3.2, columns=len(masks), image_format="jpeg")
     for axes, (title, mask, right) in zip(grid[0], masks, strict=True):
         canvas_image = torch.full((3, height, width), 0.93)
         canvas_image[:, :valid_height, :valid_width] = image
         draw_picture(axes, canvas_image)
         rows, columns = mask.shape
-        _grid(axes, canvas, (rows, columns), LEVEL_COLORS[2], 0.7)
-        cell_height, cell_width = height / rows, width / columns
+        stride = height // rows
         for row, column in mask.nonzero().tolist():
-            corner = (column * cell_width - 0.5, row * cell_height - 0.5)
-            padding = Rectangle(corner, cell_width, cell_height, facecolor=PADDING_COLOR, alpha=0.6, zorder=3)
-            axes.add_patch(padding)
-            hatch = Rectangle(
-                corner, cell_width, cell_height, fill=False, hatch="////", linewidth=0, zorder=4
-            )
-            hatch.set_edgecolor("#555555")
-            axes.add_patch(hatch)
-        edge = {"fill": False, "edgecolor": INK, "linewidth": 1.6, "zorder": 5}
+            x, y = column * stride, row * stride
+            style = {"hatch": "////", "linewidth": 0, "facecolor": PADDING_COLOR, "edgecolor": "#888888"}
+            axes.add_patch(Rectangle((x - 0.5, y - 0.5), stride, stride, zorder=3, **style))
+            lost_width, lost_height = min(stride, valid_width - x), min(stride, valid_height - y)
+            if lost_width > 0 and lost_height > 0:
+                lost = Rectangle((x - 0.5, y - 0.5), lost_width, lost_height, color=WRONG_COLOR, linewidth=0)
+                lost.set_zorder(4)
+                axes.add_patch(lost)
+        _grid(axes, (rows, columns), stride, "#FFFFFF", 0.7)
+        edge = {"fill": False, "edgecolor": INK, "linewidth": 1.8, "zorder": 5}
         axes.add_patch(Rectangle((-0.5, -0.5), valid_width, valid_height, **edge))
-        axes.set_title(title, color=RIGHT_COLOR if right else WRONG_COLOR, fontsize=10)
-        kept = int((~mask).sum())
-        axes.set_xlabel(f"{'✓' if right else '✗'}  {kept} cells are read", fontsize=9)
+        axes.set_title(f"{'✓' if right else '✗'}  {title}", color=RIGHT_COLOR if right else WRONG_COLOR)
+        axes.set_xlabel(f"{int((~mask).sum())} cells are read", fontsize=9)
+    handles = [
+        Patch(facecolor=PADDING_COLOR, edgecolor="#888888", hatch="////", linewidth=0, label="masked cells"),
+        Patch(facecolor=WRONG_COLOR, label="pixels of the photograph in masked cells"),
+        Patch(fill=False, edgecolor=INK, linewidth=1.8, label="the photograph"),
+    ]
+    figure.legend(handles=handles, loc="outside lower center", ncols=3)
     return figure
 
 
 @styled
-def changes(rows: Sequence[tuple[str, Sequence[Tensor]]]) -> Figure:
-    """How much each cell of a photograph changes when the photograph is padded.
+def changes(rows: Sequence[tuple[str, Sequence[Tensor]]], reached_from: Sequence[int]) -> Figure:
+    """How much each cell of a photograph changes when the photograph is padded at its right.
 
     Args:
         rows: a name, and one (H_l, W_l) map a level: change of the cell, as a part of its own size.
+        reached_from: the first column whose window reaches the padding, one a level; marked in the last row.
     """
     levels = len(rows[0][1])
-    figure, grid = new_figure(7.2, 2.0 * len(rows), rows=len(rows), columns=levels)
+    figure, grid = new_figure(7.2, 1.95 * len(rows), rows=len(rows), columns=levels)
     shown = None
     for row, ((name, maps), line) in enumerate(zip(rows, grid, strict=True)):
         for level, (axes, change) in enumerate(zip(line, maps, strict=True)):
-            shown = axes.imshow(
-                change.clamp(1e-3, 1).numpy(),
-                norm=LogNorm(1e-3, 1),
-                cmap="cividis",
-                aspect="auto",
-            )
-            axes.set_box_aspect(1.15)
-            axes.set_xticks([])
-            axes.set_yticks([])
-            axes.spines[:].set(visible=True, color=LEVEL_COLORS[level], linewidth=2)
-            share = (change > 0.01).float().mean().item()
-            axes.set_xlabel(f"{share:.0%} of cells over 1%", fontsize=8.5)
+            height, width = change.shape
+            shown = axes.imshow(change.numpy(), norm=Normalize(0, 1.25), cmap="cividis", aspect="auto")
+            strip = {"hatch": "////", "linewidth": 0, "facecolor": PADDING_COLOR, "edgecolor": "#888888"}
+            axes.add_patch(Rectangle((width - 0.5, -0.5), width * 0.12, height, **strip))
+            if row == len(rows) - 1 and reached_from[level] > 0:
+                x = reached_from[level] - 0.5
+                axes.plot([x, x], [-0.5, height - 0.5], color="white", linestyle="--", linewidth=1.4)
+            axes.set(xlim=(-0.5, width * 1.12 - 0.5), ylim=(height - 0.5, -0.5), xticks=[], yticks=[])
+            axes.set_box_aspect(1.1)
+            axes.spines[:].set_visible(False)
+            part = (change > 0.01).float().mean().item()
+            axes.set_xlabel(f"{part:.0%} of cells over 1%", fontsize=8.5)
             if row == 0:
-                axes.set_title(f"C{level + 3}: {change.shape[0]} x {change.shape[1]}")
+                axes.set_title(f"C{level + 3}: {height} x {width}")
         line[0].set_ylabel(name, fontsize=10)
     assert shown is not None
-    bar = figure.colorbar(shown, ax=grid, shrink=0.75, aspect=30, pad=0.02)
+    bar = figure.colorbar(shown, ax=grid, shrink=0.75, aspect=30, pad=0.02, extend="max")
     bar.set_label("change of a cell, as a part of its size", fontsize=9)
-    bar.set_ticks([1e-3, 1e-2, 1e-1, 1], labels=["≤ 0.1%", "1%", "10%", "≥ 100%"])
+    bar.set_ticks([0, 0.25, 0.5, 0.75, 1, 1.25], labels=["0", "25%", "50%", "75%", "100%", "125%"])
+    handles = [
+        Patch(facecolor=PADDING_COLOR, edgecolor="#888888", hatch="////", linewidth=0, label="padding"),
+        Line2D([], [], color="#888888", linestyle="--", label="right of it, windows reach the padding"),
+    ]
+    figure.legend(handles=handles, loc="outside lower center", ncols=2)
     return figure
 
 
