@@ -58,7 +58,7 @@ MASK_MISTAKES = (
         _interpolated("nearest-exact", lambda mask: mask.bool()),
     ),
     (
-        "you call a cell padding when any of its pixels is: a cell that begins in the image is valid",
+        "you call a cell padding when any of its pixels is: a cell whose first pixel is image is valid",
         _interpolated("area", lambda mask: mask > 0),
     ),
     (
