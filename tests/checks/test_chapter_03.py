@@ -139,4 +139,5 @@ def test_the_loops_agree_with_batch_norm_in_evaluation():
         ):
             assert mine is not None
             mine.copy_(vector)
-        assert_close(norm_by_loops(features, *vectors, 0.1), norm(features))
+        weight, bias, mean, variance = vectors
+        assert_close(norm_by_loops(features, weight, bias, mean, variance, 0.1), norm(features))
