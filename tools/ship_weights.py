@@ -34,7 +34,7 @@ def read_config(plain: dict[str, Any]) -> tuple[str, TrainingConfig]:
     """Find the name of the model's configuration, and rebuild that of the run."""
     fields = {name: tuple(v) if isinstance(v, list) else v for name, v in plain["model"].items()}
     for name, make in MODELS.items():
-        if type(make()).__name__ == f"{plain['model_class']}Config" and make() == make(**fields):
+        if type(make()).__name__ == plain["model_class"] and make() == make(**fields):
             settings = {k: v for k, v in plain.items() if k not in ("model", "model_class")}
             return name, TrainingConfig(model=make(), **settings)
     raise SystemExit("the model of this run is no named configuration, so no short command repeats it")
@@ -116,7 +116,7 @@ def main() -> None:
     shutil.copyfile(options.run / WEIGHTS, target)
     metrics = evaluate(load_pretrained(target), ShapesDataset(HELD_OUT_IMAGES, HELD_OUT_SEED), 16)
     facts = {
-        "model_class": run["config"]["model_class"],
+        "model_class": run["config"]["model_class"].removesuffix("Config"),
         "metrics": {name: round(metrics[name], 4) for name in APS},
         "held_out_images": HELD_OUT_IMAGES,
         "held_out_seed": HELD_OUT_SEED,
