@@ -38,7 +38,7 @@ def _halo(width: Number) -> list[AbstractPathEffect]:
 def _photograph_figure(width: Number, height: Number, **subplots: Any) -> tuple[BookFigure, np.ndarray]:
     """A figure with photographs; this chapter has many, so each is a little smaller in bytes."""
     figure, grid = new_figure(width, height, image_format="jpeg", **subplots)
-    figure.image_quality = 50
+    figure.image_quality = 42
     return figure, grid
 
 
@@ -96,7 +96,7 @@ def objects(photo: Tensor, boxes: Tensor, names: Sequence[str]) -> Figure:
 
 
 @styled
-def anchors(photo: Tensor, every_anchor: Tensor, scores: Tensor, num_sizes: int) -> Figure:
+def anchors(photo: Tensor, every_anchor: Tensor, scores: Tensor, num_sizes: int, threshold: Number) -> Figure:
     """The anchors of one place, the centers of all, and the best score at every center.
 
     Args:
@@ -104,6 +104,7 @@ def anchors(photo: Tensor, every_anchor: Tensor, scores: Tensor, num_sizes: int)
         every_anchor: (places num_sizes, 4), the sizes of one place together.
         scores: (places num_sizes,).
         num_sizes: anchors a place.
+        threshold: the score above which an anchor says yes, marked on the scale.
     """
     figure, grid = _photograph_figure(7.2, 2.6, columns=2)
     by_place = every_anchor.unflatten(0, (-1, num_sizes))
@@ -119,19 +120,22 @@ def anchors(photo: Tensor, every_anchor: Tensor, scores: Tensor, num_sizes: int)
     best = scores.unflatten(0, (-1, num_sizes)).amax(1)
     heat = right.scatter(*(centers.T - 0.5).tolist(), c=best.tolist(), s=9, marker="s", cmap="magma", vmin=0)
     right.set_title("the best score at each place")
-    figure.colorbar(heat, ax=right, shrink=0.85, pad=0.02)
+    scale = figure.colorbar(heat, ax=right, shrink=0.85, pad=0.02)
+    scale.ax.axhline(threshold, color="white", linewidth=1.5)
+    scale.set_ticks([0, threshold, 0.2, 0.3, 0.4])
     for axes in grid[0]:
         axes.set(xlim=(-0.5, width - 0.5), ylim=(height - 0.5, -0.5))
     return figure
 
 
 @styled
-def boxes_on_photograph(photo: Tensor, panels: Sequence[tuple[str, Tensor]]) -> Figure:
+def boxes_on_photograph(photo: Tensor, panels: Sequence[tuple[str, Tensor]], marked: Tensor) -> Figure:
     """The same photograph several times, each with other boxes; two panels a row.
 
     Args:
         photo: (3, H, W).
         panels: a title and boxes (N, 4) as (x1, y1, x2, y2) in pixels.
+        marked: (n, 4), the objects, drawn dashed in every panel.
     """
     rows = (len(panels) + 1) // 2
     columns = min(len(panels), 2)
@@ -145,22 +149,36 @@ def boxes_on_photograph(photo: Tensor, panels: Sequence[tuple[str, Tensor]]) -> 
     for axes, (title, boxes) in zip(grid.flat, panels, strict=False):
         _draw_smoothly(axes, photo)
         draw_boxes(axes, boxes, colors=("#F0C000",), width=1.1, halo=False)
+        draw_boxes(axes, marked, dashed=True, width=0.9, halo=False)
         axes.set(title=title, xlim=(-0.5, width - 0.5), ylim=(height - 0.5, -0.5))
     return figure
 
 
 @styled
 def threshold_tradeoff(
-    thresholds: Sequence[Number], found: Sequence[int], extra: Sequence[int], num_objects: int
+    thresholds: Sequence[Number], counts: Sequence[tuple[int, int, int]], num_objects: int
 ) -> Figure:
-    """Objects found and boxes too many, over the threshold of non-maximum suppression."""
+    """Objects found and boxes too many, over the threshold of non-maximum suppression.
+
+    Args:
+        thresholds: of the overlap.
+        counts: for each threshold the objects found, the duplicates, and the boxes that fit no object.
+        num_objects: how many there are to be found.
+    """
+    found, duplicates, bad = zip(*counts, strict=True)
     figure, grid = new_figure(7.2, 2.5, columns=2)
     left, right = grid[0]
     left.axhline(num_objects, color=RULE, linewidth=1, linestyle=":")
     left.plot(thresholds, found, color=RIGHT_COLOR, marker="o")
-    left.set(title=f"found, of {num_objects} marked galaxies", ylim=(0, num_objects * 1.15))
-    right.plot(thresholds, extra, color=WRONG_COLOR, marker="s")
-    right.set(title="boxes besides those", ylim=(0, max(extra) * 1.1))
+    left.set(
+        title=f"found, of {num_objects} marked galaxies",
+        ylim=(0, num_objects * 1.15),
+        yticks=range(0, num_objects + 1, 2),
+    )
+    right.plot(thresholds, duplicates, color=WRONG_COLOR, marker="s", label="duplicates")
+    right.plot(thresholds, bad, color="#CC79A7", marker="^", linestyle="--", label="bad fits")
+    right.set(title="boxes besides those", ylim=(0, max(*duplicates, *bad) * 1.1))
+    right.legend(loc="upper left")
     for axes in grid[0]:
         axes.set(xlabel="threshold of the overlap", xticks=[0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7])
     return figure
