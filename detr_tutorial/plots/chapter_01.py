@@ -244,6 +244,19 @@ def sorted_or_matched(positions: Tensor, by_order: Tensor, by_matching: Tensor) 
     return figure
 
 
+def _free_place(objects: Tensor, index: int, width: int) -> tuple[float, float]:
+    """The upper left corner of a label of 10 x 6 pixels beside an object, on no other object."""
+    x1, y1, x2, y2 = objects[index].tolist()
+    middle_x, middle_y = (x1 + x2) / 2 - 5, (y1 + y2) / 2 - 3
+    places = [(x2 + 1, middle_y), (x1 - 11, middle_y), (middle_x, y2 + 1), (middle_x, y1 - 7)]
+    for left, top in places:
+        start, end = objects[:, :2], objects[:, 2:]
+        hits = (start < torch.tensor([left + 10, top + 6])) & (end > torch.tensor([left, top]))
+        if left + 10 < width and not hits.all(dim=1).any():
+            return left, top
+    return places[0]
+
+
 @styled
 def after_training(photo: Tensor, objects: Tensor, panels: Sequence[tuple[str, Tensor, Tensor]]) -> Figure:
     """Where free slots ended, for several rules; the marked objects are dashed.
@@ -262,17 +275,11 @@ def after_training(photo: Tensor, objects: Tensor, panels: Sequence[tuple[str, T
         draw_boxes(axes, boxes[~says_object], colors=("#9AA4AE",), width=0.7, halo=False, alpha=0.8)
         draw_boxes(axes, boxes[says_object], colors=("#F0C000",), width=1.5)
         nearest = torch.cdist(boxes[says_object], objects).argmin(1)
-        for index, (x1, y1, x2, y2) in enumerate(objects.tolist()):
+        for index in range(len(objects)):
             count = int((nearest == index).sum())
-            at_left = x2 > 0.92 * width  # where the right side has no room
+            left, top = _free_place(objects, index, width)
             text = axes.text(
-                x1 - 2.5 if at_left else x2 + 1.5,
-                (y1 + y2) / 2,
-                f"×{count}",
-                color="white",
-                fontsize=9,
-                va="center",
-                ha="right" if at_left else "left",
+                left + 5, top + 3, f"×{count}", color="white", fontsize=9, ha="center", va="center"
             )
             text.set(path_effects=_halo(2), fontweight="bold" if count != 1 else "normal")
         axes.set(title=title, xlim=(-0.5, width - 0.5), ylim=(height - 0.5, -0.5))
@@ -280,19 +287,30 @@ def after_training(photo: Tensor, objects: Tensor, panels: Sequence[tuple[str, T
 
 
 @styled
-def found(images: Tensor, answers: Sequence[Sequence[tuple[int, str, Tensor]]]) -> Figure:
-    """What a detector says about some images.
+def found(
+    images: Tensor,
+    answers: Sequence[Sequence[tuple[int, str, Tensor]]],
+    marked: Tensor,
+    losses: Sequence[Number],
+) -> Figure:
+    """What a detector says about some images, and the loss while it learned them.
 
     Args:
         images: (B, 3, H, W) in [0, 1].
-        answers: for each image, triples of a slot, a name with its probability, and a box (4,) as
+        answers: for each image, triples of a slot, a name with its overlap, and a box (4,) as
             (x1, y1, x2, y2), fractions of the image.
+        marked: (B, n, 4), the boxes that were asked for, in the same form.
+        losses: one number a step.
     """
     height, width = images.shape[2:]
-    panel_width = 7.2 / len(images)
-    figure, grid = _photograph_figure(7.2, panel_width * height / width + 0.1, columns=len(images))
+    photo_height = 7.2 / len(images) * height / width
+    figure = new_figure(7.2, photo_height + 1.5, image_format="jpeg")[0]
+    figure.image_quality = 42
+    figure.clear()
+    grid = figure.add_gridspec(2, len(images), height_ratios=[photo_height, 1.1])
     size = torch.tensor([width, height, width, height])
-    for axes, image, answer in zip(grid[0], images, answers, strict=True):
+    for column, (image, answer, wanted) in enumerate(zip(images, answers, marked, strict=True)):
+        axes = figure.add_subplot(grid[0, column])
         _draw_smoothly(axes, image)
         by_area = sorted(answer, key=lambda item: -float((item[2][2:] - item[2][:2]).prod()))
         for index, (slot, name, box) in enumerate(by_area):
@@ -303,13 +321,16 @@ def found(images: Tensor, answers: Sequence[Sequence[tuple[int, str, Tensor]]]) 
             text = axes.text(
                 max(x1, 0) + 0.012 * width,
                 max(y1, 0) + 0.02 * height if at_top else min(y2, height) - 0.02 * height,
-                f"slot {slot}: {name}",
+                f"{slot}: {name}",
                 color=slot_color(slot),
-                fontsize=9,
-                fontweight="bold",
+                fontsize=8.5,
                 va="top" if at_top else "bottom",
             )
-            text.set_path_effects(_halo(2.2))
+            text.set_path_effects(_halo(1.8))
+        draw_boxes(axes, wanted * size, dashed=True, width=0.9, halo=False)
+    below = figure.add_subplot(grid[1, :])
+    below.plot(range(1, len(losses) + 1), losses, color=RIGHT_COLOR)
+    below.set(xlabel="step", ylabel="loss", ylim=(0, None))
     return figure
 
 
