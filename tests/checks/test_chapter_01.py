@@ -136,3 +136,37 @@ def test_the_loss_of_the_notebook_sees_no_order(chapter, seed):
     value = chapter["set_loss"](logits, boxes, labels, objects)
     for p in map(list, permutations(range(4))):
         assert_close(chapter["set_loss"](logits[p], boxes[p], labels, objects), value)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_picture_without_objects_only_asks_every_slot_to_say_nothing(chapter, seed):
+    logits, boxes, labels, objects = random_scene(seed)
+    boxes.requires_grad_()
+    value = chapter["set_loss"](logits, boxes, labels[:0], objects[:0])
+    assert_close(value, -logits.log_softmax(-1)[:, chapter["NOTHING"]].mean())
+    value.backward()
+    assert boxes.grad is not None
+    assert not boxes.grad.any()
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_loss_of_the_notebook_is_the_sum_over_the_pairs_by_loops(chapter, seed):
+    logits, boxes, labels, objects = random_scene(seed)
+    cost = chapter["pair_cost"](logits.softmax(-1), boxes, labels, objects)
+    slots, items = linear_sum_assignment(cost)
+    wanted, log_probability = [chapter["NOTHING"]] * len(logits), logits.log_softmax(-1)
+    value = torch.tensor(0.0)
+    for slot, item in zip(slots.tolist(), items.tolist(), strict=True):
+        wanted[slot] = int(labels[item])
+        giou_and_distance = cost[slot, item] + logits.softmax(-1)[slot, labels[item]]
+        value = value + (giou_and_distance + 2) / len(objects)
+    for slot, label in enumerate(wanted):
+        value = value - log_probability[slot, label] / len(logits)
+    assert_close(chapter["set_loss"](logits, boxes, labels, objects), value)
+
+
+def test_each_box_of_the_sky_is_counted_once_as_found_duplicate_or_bad_fit(chapter):
+    galaxies = chapter["galaxies"]
+    assert chapter["judge"](galaxies) == (len(galaxies), 0, 0)
+    shifted = galaxies + torch.tensor([500.0, 0, 500, 0])
+    assert chapter["judge"](torch.cat([galaxies[:4], galaxies[:2], shifted[:3]])) == (4, 2, 3)
