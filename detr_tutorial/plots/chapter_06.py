@@ -1,4 +1,4 @@
-"""The figures of notebooks/06_cost_of_dense_attention.ipynb: small objects, bills, growth, learning."""
+"""The figures of notebooks/06_cost_of_dense_attention.ipynb: small objects, bills, growth, the start."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -6,15 +6,13 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
-from matplotlib.ticker import FuncFormatter, NullFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from torch import Tensor
 
 from detr_tutorial.complexity import LayerCosts
 from detr_tutorial.plots._style import (
     GRID_COLOR,
-    INK,
     RIGHT_COLOR,
     WRONG_COLOR,
     draw_picture,
@@ -42,7 +40,8 @@ def one_object_on_three_maps(
         window: the part that is shown enlarged, (x1, y1, x2, y2), multiples of the largest stride.
         strides: of the maps, coarsest first.
     """
-    figure, grid = new_figure(7.2, 2.15, columns=1 + len(strides), image_format="jpeg")
+    widths = [1.55, *(1.0 for _ in strides)]
+    figure, grid = new_figure(7.2, 2.0, columns=len(widths), width_ratios=widths, image_format="jpeg")
     x1, y1, x2, y2 = box
     left, top, right, bottom = window
     draw_picture(grid[0, 0], image)
@@ -72,7 +71,7 @@ def start_of_training(
 
     Args:
         image: (3, H, W) in [0, 1].
-        dense: (H_l, W_l) attention weights of one head.
+        dense: (H_l, W_l) attention weights of one head, times the number of cells.
         points: (M, K, 2) sampling points as fractions of the picture.
         reference: (x, y) of the query, as a fraction of the picture.
         query: (row, column) of the query on the map of `dense`.
@@ -82,16 +81,16 @@ def start_of_training(
     extent = (-0.5, width - 0.5, height - 0.5, -0.5)
     axes = grid[0, 0]
     axes.imshow(image.mean(0).numpy(), cmap="gray", extent=extent)
-    cells = dense.numel()
-    shown = axes.imshow((dense * cells).numpy(), cmap="viridis", vmin=0, vmax=2, extent=extent, alpha=0.75)
-    figure.colorbar(shown, ax=axes, ticks=[0, 1, 2], pad=0.02, aspect=18, label="weight x number of cells")
-    axes.set_title(f"dense: all {cells} cells")
+    shown = axes.imshow(dense.numpy(), cmap="viridis", vmin=0, vmax=3, extent=extent, alpha=0.75)
+    bar: dict[str, Any] = {"ticks": [0, 1, 2, 3], "extend": "max", "pad": 0.02, "aspect": 18}
+    figure.colorbar(shown, ax=axes, label="weight x number of cells", **bar)
+    axes.set_title("dense, one head: every cell")
     other = grid[0, 1]
     draw_picture(other, image)
     pixels = points * points.new_tensor([width, height]) - 0.5
     for head, of_head in enumerate(pixels):
         draw_points(other, of_head, level=1, head=head, area=26)
-    other.set_title(f"deformable: {points.shape[1]} points a head")
+    other.set_title(f"deformable, {len(points)} heads: {points.shape[1]} points each")
     x, y = reference[0] * width - 0.5, reference[1] * height - 0.5
     for panel in (axes, other):
         draw_reference_point(panel, x, y, size=10)
@@ -101,16 +100,22 @@ def start_of_training(
 
 
 @styled
-def bills(costs: Mapping[str, LayerCosts]) -> Figure:
+def bills(costs: Mapping[str, LayerCosts], num_queries: int) -> Figure:
     """The multiply-adds of one encoder layer's attention and of the decoder's, by design and by part.
 
     Args:
         costs: by the name of the design.
+        num_queries: object queries of the decoder, for its title.
     """
-    figure, grid = new_figure(7.2, 0.42 * len(costs) + 1.15, columns=2, width_ratios=(2.2, 1))
+    longest = {
+        field: max(getattr(layer, field).multiply_adds for layer in costs.values()) / 1e9
+        for field in ("encoder", "decoder_cross")
+    }
+    widths = [1.12 * amount + 0.5 for amount in longest.values()]  # one scale: room for the number, too
+    figure, grid = new_figure(7.2, 0.42 * len(costs) + 1.15, columns=2, width_ratios=widths)
     for axes, field, title in (
         (grid[0, 0], "encoder", "encoder"),
-        (grid[0, 1], "decoder_cross", "decoder, to the tokens"),
+        (grid[0, 1], "decoder_cross", f"decoder, {num_queries} queries"),
     ):
         for line, cost in enumerate(getattr(layer, field) for layer in costs.values()):
             start = 0.0
@@ -125,13 +130,16 @@ def bills(costs: Mapping[str, LayerCosts]) -> Figure:
                 }
                 axes.barh(line, amount, hatch=PART_HATCHES[part], **bar)
                 start += amount
-            axes.text(start, line, f" {start:.1f}", va="center", fontsize=9)
+            axes.text(
+                start, line, f" {start:.1f}" if start >= 0.1 else f" {start:.2f}", va="center", fontsize=9
+            )
         axes.set_yticks(range(len(costs)), list(costs) if field == "encoder" else [])
         axes.set_ylim(len(costs) - 0.5, -0.5)
-        axes.set_xlim(0, axes.get_xlim()[1] * 1.12)
-        axes.set_title(title, fontsize=10)
-        axes.set_xlabel("billion multiply-adds")
+        axes.set_xlim(0, 1.12 * longest[field] + 0.5)
+        axes.set_xticks(range(int(1.12 * longest[field] + 0.5) + 1))
+        axes.set_title(title.replace(", ", "\n"), fontsize=10)
         axes.tick_params(axis="y", length=0)
+    grid[0, 0].set_xlabel("billion multiply-adds")
     handles = [
         Rectangle((0, 0), 1, 1, facecolor=color, hatch=PART_HATCHES[part], edgecolor="white", label=part)
         for part, color in PART_COLORS.items()
@@ -145,11 +153,14 @@ _DENSE_LINES: tuple[dict[str, Any], ...] = (
     {"color": "#CC79A7", "linestyle": "--", "marker": "^"},
     {"color": "#E69F00", "linestyle": "-.", "marker": "D"},
 )
-_DEFORMABLE_LINE: dict[str, Any] = {"color": RIGHT_COLOR, "linestyle": "-", "marker": "o"}
+_DEFORMABLE_LINES: tuple[dict[str, Any], ...] = (
+    {"color": RIGHT_COLOR, "linestyle": "-", "marker": "o"},
+    {"color": "#009E73", "linestyle": "--", "marker": "v"},
+)
 
 
 def _number(value: float, _: int = 0) -> str:
-    return f"{value:g}" if value >= 0.001 else f"{value:.0e}"
+    return f"{value:g}" if 0.01 <= value <= 1000 else f"$10^{{{round(np.log10(value))}}}$"
 
 
 def _label_ends(axes: Axes, x: float, labels: Sequence[tuple[float, str, str]]) -> None:
@@ -183,9 +194,9 @@ def growth(
     """
     figure, grid = new_figure(7.2, 3.2, columns=len(panels))
     for axes, (title, lines) in zip(grid[0], panels, strict=True):
-        ends, dense = [], iter(_DENSE_LINES)
+        ends, dense, deformable = [], iter(_DENSE_LINES), iter(_DEFORMABLE_LINES)
         for name, values in lines.items():
-            look = _DEFORMABLE_LINE if name.startswith("deformable") else next(dense)
+            look = next(deformable if name.startswith("deformable") else dense)
             style = look if marks else {**look, "marker": "none"}
             axes.plot(sides, values, markersize=5, **style)
             ends.append((values[-1], name, look["color"]))
@@ -198,73 +209,11 @@ def growth(
         ticks = list(sides) if len(sides) <= 6 else [s for s in (128, 256, 512, 1024, 2048) if s <= sides[-1]]
         axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks], minor=False)
         axes.set_xticks([], minor=True)
+        axes.yaxis.set_major_locator(LogLocator(numticks=20))
         axes.yaxis.set_major_formatter(FuncFormatter(_number))
+        axes.yaxis.set_minor_formatter(NullFormatter())
         axes.set_xlim(sides[0] * 0.93, sides[-1] * 1.07)
         _label_ends(axes, sides[-1] * 1.07, ends)
-    return figure
-
-
-MODEL_NAMES = {
-    "detr_stride_32": "DETR, stride 32",
-    "detr_stride_16": "DETR, stride 16",
-    "deformable_base": "Deformable DETR",
-    "deformable_refined": "+ box refinement",
-    "deformable_two_stage": "+ two-stage",
-}
-_MODEL_LINES: dict[str, dict[str, Any]] = {
-    "detr_stride_32": {"color": "#CC79A7", "linestyle": "--", "marker": "^"},
-    "detr_stride_16": {"color": WRONG_COLOR, "linestyle": "-", "marker": "s"},
-    "deformable_base": {"color": RIGHT_COLOR, "linestyle": "-", "marker": "o"},
-    "deformable_refined": {"color": "#009E73", "linestyle": "-.", "marker": "D"},
-    "deformable_two_stage": {"color": INK, "linestyle": ":", "marker": "v"},
-}
-
-
-@styled
-def learning_curves(
-    runs: Sequence[Mapping[str, Any]],
-    panels: Sequence[tuple[str, str, str]] = (
-        ("step", "AP", "AP by steps"),
-        ("cpu_minutes", "AP", "AP by CPU minutes"),
-        ("step", "APs", "AP of small objects"),
-    ),
-) -> Figure:
-    """How fast detectors learn: the mean over seeds, and the range from the worst to the best seed.
-
-    Args:
-        runs: of `detr_tutorial.data.convergence.load_convergence`.
-        panels: what is on x, what is on y, and the title.
-    """
-    figure, grid = new_figure(7.2, 3.0, columns=len(panels), sharey=True)
-    models = [name for name in MODEL_NAMES if any(run["model"] == name for run in runs)]
-    for axes, (x_name, y_name, title) in zip(grid[0], panels, strict=True):
-        for model in models:
-            of_model = [run["points"] for run in runs if run["model"] == model]
-            points = min(len(run) for run in of_model)
-            xs = np.mean([[point[x_name] for point in run[:points]] for run in of_model], axis=0)
-            ys = np.array([[100 * (point[y_name] or 0.0) for point in run[:points]] for run in of_model])
-            look = _MODEL_LINES[model]
-            axes.plot(xs, ys.mean(0), markersize=4, **look)
-            if len(ys) > 1:
-                axes.fill_between(xs, ys.min(0), ys.max(0), color=look["color"], alpha=0.15, linewidth=0)
-        axes.set_title(title, fontsize=10)
-        axes.set_xlabel({"step": "training steps", "cpu_minutes": "CPU minutes"}[x_name])
-        axes.set_xlim(left=0)
-        axes.set_ylim(bottom=0)
-        axes.grid(True, axis="y", color=GRID_COLOR, linewidth=0.5)
-        axes.set_axisbelow(True)
-    grid[0, 0].set_ylabel("AP, in percent")
-    handles = [
-        Line2D([], [], markersize=5, label=MODEL_NAMES[model], **_MODEL_LINES[model]) for model in models
-    ]
-    figure.legend(
-        handles=handles,
-        loc="outside lower center",
-        ncols=len(models),
-        fontsize=8,
-        columnspacing=1.2,
-        handlelength=2.2,
-    )
     return figure
 
 
