@@ -61,28 +61,35 @@ def _number_table(axes: Axes, values: Tensor, *, digits: int, top: float, title:
 
 
 @styled
-def attention_in_numbers(scores: Tensor, weights: Tensor, outputs: Tensor) -> Figure:
-    """Scores, weights and outputs of a small attention, number by number.
+def attention_in_numbers(scores: Tensor, weights: Tensor, values: Tensor, outputs: Tensor) -> Figure:
+    """Scores, weights, values and outputs of a small attention, number by number.
 
     Args:
         scores: (Q, S).
         weights: (Q, S), each row sums to 1.
+        values: (S, D).
         outputs: (Q, D).
     """
     queries, keys = scores.shape
-    figure, grid = new_figure(7.2, 2.5, columns=3, width_ratios=[keys, keys, outputs.shape[1] + 0.4])
+    width = values.shape[1]
+    figure, grid = new_figure(7.2, 2.4, columns=4, width_ratios=[keys, keys, width, width])
+    top = float(values.abs().max()) * 1.3
     _number_table(grid[0, 0], scores, digits=1, top=float(scores.max()) * 1.3, title="scores")
     _number_table(grid[0, 1], weights, digits=2, top=1.0, title="weights")
-    _number_table(grid[0, 2], outputs, digits=1, top=float(outputs.abs().max()) * 1.6, title="outputs")
+    _number_table(grid[0, 2], values, digits=0, top=top, title="values")
+    _number_table(grid[0, 3], outputs, digits=1, top=top, title="outputs")
     for axes in grid[0, :2]:
-        axes.set_xticks(range(keys), [f"key {s}" for s in range(keys)])
-        axes.set_yticks(range(queries), [f"query {q}" for q in range(queries)])
-    for axes in grid[0, 1:]:
-        axes.set_yticks([])
-    grid[0, 2].set_xticks(range(outputs.shape[1]), [" "] * outputs.shape[1])
+        axes.set_xticks(range(keys), [f"key {s}" for s in range(keys)], fontsize=8)
+    grid[0, 0].set_yticks(range(queries), [f"query {q}" for q in range(queries)], fontsize=8)
+    grid[0, 1].set_yticks([])
+    grid[0, 2].set_yticks(range(keys), [f"of key {s}" for s in range(keys)], fontsize=8)
+    grid[0, 3].set_yticks(range(queries), [f"query {q}" for q in range(queries)], fontsize=8)
+    for axes in grid[0, 2:]:
+        axes.set_xticks(range(width), [" "] * width)
     grid[0, 0].set_xlabel("how well they fit", fontsize=9)
-    grid[0, 1].set_xlabel("softmax: each row sums to 1", fontsize=9)
-    grid[0, 2].set_xlabel("sums of values", fontsize=9)
+    grid[0, 1].set_xlabel("each row sums to 1", fontsize=9)
+    grid[0, 2].set_xlabel("what is read", fontsize=9)
+    grid[0, 3].set_xlabel("what comes out", fontsize=9)
     return figure
 
 
@@ -170,7 +177,8 @@ def two_layers() -> Figure:
         0,
         0.55,
         "q, k, v: query, key, value\n"
-        "+ : positions are added here,\nin every layer again,\nand never to a value",
+        "+ : positions of the cells or\nthe query embedding are added,\n"
+        "in every layer again,\nand never to a value",
         ha="center",
         va="center",
         fontsize=9.5,
@@ -192,10 +200,16 @@ def two_layers() -> Figure:
     right.plot([-2.0, -1.3], [5.4, 5.4], color=POSITION_COLOR, linewidth=1.3, zorder=1)
     right.text(-2.08, 5.4, "query\nembedding", ha="right", va="center", fontsize=9, color=POSITION_COLOR)
     right.text(2.35, 5.72, "tokens of\nthe encoder", ha="left", va="bottom", fontsize=9)
+    for y in (5.65, 5.15):  # bridges, where lines cross without meeting
+        right.plot(
+            [2.15, 2.15], [y - 0.17, y + 0.17], color="white", linewidth=4, solid_capstyle="butt", zorder=2.5
+        )
+    right.plot([1.9, 2.4], [5.65, 5.65], color=INK, linewidth=1.3, zorder=2.8)
     _line(right, (4.4, 5.65), (1.1, 5.65), (1.1, 4.75), head=False)
     _line(right, (1.1, 5.65), (0, 5.65), (0, 4.75), head=False)
     _plus(right, 0, 5.15)
-    right.plot([0.2, 2.3], [5.15, 5.15], color=POSITION_COLOR, linewidth=1.3, zorder=1)
+    for ends in ([0.2, 0.94], [1.26, 2.3]):
+        right.plot(ends, [5.15, 5.15], color=POSITION_COLOR, linewidth=1.3, zorder=2.8)
     right.text(2.37, 5.12, "positions", ha="left", va="center", fontsize=9, color=POSITION_COLOR)
     _attention(right, 0, 4.2, "cross-attention")
     _line(right, (0, 3.84), (0, 3.28))
@@ -235,28 +249,32 @@ def _cell_center(cell: tuple[int, int], cells: tuple[int, int], size: tuple[int,
 
 @styled
 def terms_of_a_score(image: Tensor, terms: Sequence[tuple[str, Tensor]], cell: tuple[int, int]) -> Figure:
-    """The parts that a score is made of, as maps over a photograph.
+    """The parts that a score is made of, as maps over a photograph, all in one scale.
 
     Args:
-        image: (3, H, W) in [0, 1].
-        terms: a title and (h, w) scores of one query with all keys.
+        image: (3, H, W) in [0, 1], with its padding.
+        terms: a title and (h, w) scores of one query with all keys, NaN where a key is padding.
         cell: (row, column) of the query.
     """
-    figure, grid = new_figure(7.2, 1.3, columns=len(terms) + 1, image_format="jpeg")
+    ratios = [1.0] * (len(terms) + 1) + [0.05]
+    figure, grid = new_figure(7.2, 1.35, columns=len(terms) + 2, width_ratios=ratios, image_format="jpeg")
     height, width = image.shape[1:]
     rows, columns = terms[0][1].shape
     draw_picture(grid[0, 0], image)
     grid[0, 0].set_title("the query", fontsize=9.5, loc="center")
     extent = (-0.5, width - 0.5, height - 0.5, -0.5)
-    for axes, (title, scores) in zip(grid[0, 1:], terms, strict=True):
-        spread = scores - scores.mean()
-        reach = float(spread.abs().max())
-        axes.imshow(spread.numpy(), extent=extent, cmap="RdBu_r", vmin=-reach, vmax=reach)
+    spreads = [scores - scores.nanmean() for _, scores in terms]
+    reach = max(float(spread.nan_to_num().abs().flatten().quantile(0.97)) for spread in spreads)
+    look: dict[str, Any] = {"extent": extent, "cmap": "RdBu_r", "vmin": -reach, "vmax": reach}
+    x, y = _cell_center(cell, (rows, columns), (height, width))
+    for axes, (title, _), spread in zip(grid[0, 1:-1], terms, spreads, strict=True):
+        shown = axes.imshow(spread.numpy(), **look)
         axes.set(xticks=[], yticks=[])
         axes.spines[:].set_visible(False)
         axes.set_title(title, fontsize=9.5, loc="center")
-    for axes in grid[0]:
-        draw_reference_point(axes, *_cell_center(cell, (rows, columns), (height, width)), size=8)
+        axes.plot([x], [y], marker="s", markersize=7, markerfacecolor="none", markeredgecolor=INK)
+    figure.colorbar(shown, cax=grid[0, -1], extend="both").ax.tick_params(labelsize=8)
+    draw_reference_point(grid[0, 0], x, y, size=8)
     return figure
 
 
