@@ -17,16 +17,21 @@ Row = dict[str, Any]  # numbers by name; None where nothing was measured
 def write_atomically(path: Path, write: Callable[[IO[bytes]], object]) -> None:
     """Write a file so that, whenever the process dies, `path` holds either the old or the new content.
 
+    When writing fails, nothing of the attempt is left.
+
     Args:
         path: the file; what it held before is replaced.
         write: gets the open file.
     """
     temporary = path.with_name(path.name + ".unfinished")
-    with temporary.open("wb") as file:
-        write(file)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(temporary, path)
+    try:
+        with temporary.open("wb") as file:
+            write(file)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
     if hasattr(os, "O_DIRECTORY"):  # the new name is on the disk only when the folder is
         folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
         try:

@@ -16,7 +16,6 @@ from huggingface_hub.errors import EntryNotFoundError
 from safetensors.torch import save_file
 from torch import Tensor
 
-from detr_tutorial import checkpoints
 from detr_tutorial.checkpoints import (
     from_official,
     from_transformers,
@@ -295,11 +294,10 @@ def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(tmp_path, monke
     path = save_pretrained(model, tmp_path / "model.safetensors")
     before = path.read_bytes()
 
-    def fail(tensors: Any, name: Any, metadata: Any) -> None:
-        Path(name).write_bytes(b"half of it")
+    def fail(file: int) -> None:
         raise OSError("disk full")
 
-    monkeypatch.setattr(checkpoints, "save_file", fail)
+    monkeypatch.setattr("os.fsync", fail)
     with pytest.raises(OSError, match="disk full"):
         save_pretrained(model, path)
     assert path.read_bytes() == before
