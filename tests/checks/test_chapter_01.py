@@ -10,7 +10,6 @@ from torch.testing import assert_close
 from torchvision.ops import box_convert, nms
 
 from detr_tutorial import checks
-from detr_tutorial.checks import CheckResult
 from detr_tutorial.checks.chapter_01 import (
     CLASS_TARGET_MISTAKES,
     GREEDY_MISTAKES,
@@ -18,7 +17,7 @@ from detr_tutorial.checks.chapter_01 import (
     greedy_by_loops,
 )
 from detr_tutorial.matching import MatchCost, matching_cost
-from tests.checks.notebook import run_chapter, solutions
+from tests.checks.notebook import judged, run_chapter, solutions
 
 NOTEBOOK = "01_set_prediction"
 
@@ -41,9 +40,7 @@ def random_scene(seed: int, num_slots: int = 7, num_objects: int = 3) -> tuple[t
 
 def test_every_solution_passes_its_check(chapter):
     assert len(solutions(NOTEBOOK)) == 4
-    checked = [
-        result for name in solutions(NOTEBOOK) if isinstance(result := chapter["results"][name], CheckResult)
-    ]
+    checked = judged(NOTEBOOK, chapter)
     assert len(checked) == 2
     for result in checked:
         assert result.passed, result.message

@@ -11,7 +11,6 @@ from torchvision.ops import box_convert, box_iou, generalized_box_iou
 
 from detr_tutorial import boxes as package_boxes
 from detr_tutorial import checks
-from detr_tutorial.checks import CheckResult
 from detr_tutorial.checks.chapter_02 import (
     corners_by_loops,
     crop_by_loops,
@@ -20,7 +19,7 @@ from detr_tutorial.checks.chapter_02 import (
 )
 from detr_tutorial.data.transforms import resized_size
 from detr_tutorial.padding import normalize_image, pad_images
-from tests.checks.notebook import run_chapter, solutions
+from tests.checks.notebook import judged, mistakes_of, run_chapter, solutions
 
 NOTEBOOK = "02_images_boxes_padding"
 CHECKS = (checks.cxcywh_to_xyxy, checks.crop_boxes, checks.crop_fractions, checks.pad_images)
@@ -46,9 +45,7 @@ def random_pictures(seed: int) -> list[torch.Tensor]:
 
 def test_every_solution_passes_its_check(chapter):
     assert len(solutions(NOTEBOOK)) == 5
-    checked = [
-        result for name in solutions(NOTEBOOK) if isinstance(result := chapter["results"][name], CheckResult)
-    ]
+    checked = judged(NOTEBOOK, chapter)
     assert len(checked) == 3
     for result in checked:
         assert result.passed, result.message
@@ -107,11 +104,7 @@ def test_a_crowd_is_no_target(chapter):
 
 @pytest.mark.parametrize(
     ("check", "sentence", "wrong_function"),
-    [
-        pytest.param(check, *mistake, id=f"{check.name}-{number}")
-        for check in CHECKS
-        for number, mistake in enumerate(check.mistakes)
-    ],
+    mistakes_of(CHECKS),
 )
 def test_a_known_mistake_is_named_with_its_own_sentence(check, sentence, wrong_function):
     result = check(wrong_function)

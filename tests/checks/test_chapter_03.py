@@ -10,7 +10,7 @@ from torch.testing import assert_close
 from detr_tutorial import checks
 from detr_tutorial.checks.chapter_03 import mask_by_loops, norm_by_loops
 from detr_tutorial.padding import resize_mask
-from tests.checks.notebook import run_chapter, solutions
+from tests.checks.notebook import judged, mistakes_of, run_chapter, solutions
 
 NOTEBOOK = "03_backbone"
 CHECKS = (checks.resize_mask, checks.frozen_batch_norm)
@@ -31,9 +31,7 @@ def by_torchvision(features, weight, bias, mean, variance, eps):
 
 def test_every_solution_that_a_check_can_judge_passes_it(chapter):
     assert len(solutions(NOTEBOOK)) == 4
-    checked = [
-        chapter["results"][name] for name in solutions(NOTEBOOK) if chapter["results"][name] is not None
-    ]
+    checked = judged(NOTEBOOK, chapter)
     assert len(checked) == 1
     for result in checked:
         assert result.passed, result.message
@@ -70,11 +68,7 @@ def test_the_package_and_torchvision_pass_the_checks(check, right):
 
 @pytest.mark.parametrize(
     ("check", "sentence", "wrong_function"),
-    [
-        pytest.param(check, *mistake, id=f"{check.name}-{number}")
-        for check in CHECKS
-        for number, mistake in enumerate(check.mistakes)
-    ],
+    mistakes_of(CHECKS),
 )
 def test_a_known_mistake_is_named_with_its_own_sentence(check, sentence, wrong_function):
     result = check(wrong_function)

@@ -15,7 +15,7 @@ from detr_tutorial.checks.chapter_04 import (
     points_by_loops,
 )
 from detr_tutorial.position import SinePositionEncoding
-from tests.checks.notebook import run_chapter, solutions
+from tests.checks.notebook import judged, mistakes_of, run_chapter, solutions
 
 NOTEBOOK = "04_position_encoding"
 CHECKS = (
@@ -38,9 +38,7 @@ def package_encoding(mask, num_features, temperature):
 
 def test_every_solution_that_a_check_can_judge_passes_it(chapter):
     assert len(solutions(NOTEBOOK)) == 4
-    checked = [
-        chapter["results"][name] for name in solutions(NOTEBOOK) if chapter["results"][name] is not None
-    ]
+    checked = judged(NOTEBOOK, chapter)
     assert len(checked) == 2
     for result in checked:
         assert result.passed, result.message
@@ -71,11 +69,7 @@ def test_the_package_passes_the_check():
 
 @pytest.mark.parametrize(
     ("check", "sentence", "wrong_function"),
-    [
-        pytest.param(check, *mistake, id=f"{check.name}-{number}")
-        for check in CHECKS
-        for number, mistake in enumerate(check.mistakes)
-    ],
+    mistakes_of(CHECKS),
 )
 def test_a_known_mistake_is_named_with_its_own_sentence(check, sentence, wrong_function):
     result = check(wrong_function)

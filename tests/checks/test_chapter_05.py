@@ -10,7 +10,7 @@ from torch.testing import assert_close
 
 from detr_tutorial import checks
 from detr_tutorial.checks.chapter_05 import attention_by_loops, cross_attention_inputs_by_loops
-from tests.checks.notebook import run_chapter, solutions
+from tests.checks.notebook import judged, mistakes_of, run_chapter, solutions
 
 NOTEBOOK = "05_detr"
 CHECKS = (checks.multi_head_attention, checks.cross_attention_inputs)
@@ -31,9 +31,7 @@ def by_torch(query, key, value, num_heads, mask):
 
 def test_every_solution_that_a_check_can_judge_passes_it(chapter):
     assert len(solutions(NOTEBOOK)) == 4
-    checked = [
-        chapter["results"][name] for name in solutions(NOTEBOOK) if chapter["results"][name] is not None
-    ]
+    checked = judged(NOTEBOOK, chapter)
     assert len(checked) == 2
     for result in checked:
         assert result.passed, result.message
@@ -61,11 +59,7 @@ def test_the_attention_of_torch_passes_the_check():
 
 @pytest.mark.parametrize(
     ("check", "sentence", "wrong_function"),
-    [
-        pytest.param(check, *mistake, id=f"{check.name}-{number}")
-        for check in CHECKS
-        for number, mistake in enumerate(check.mistakes)
-    ],
+    mistakes_of(CHECKS),
 )
 def test_a_known_mistake_is_named_with_its_own_sentence(check, sentence, wrong_function):
     result = check(wrong_function)

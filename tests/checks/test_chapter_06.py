@@ -7,7 +7,7 @@ import pytest
 from detr_tutorial import checks
 from detr_tutorial.checks.chapter_06 import bill_by_counting, levels_by_steps
 from detr_tutorial.complexity import deformable_attention_cost, level_shapes
-from tests.checks.notebook import run_chapter, solutions
+from tests.checks.notebook import judged, mistakes_of, run_chapter, solutions
 
 NOTEBOOK = "06_cost_of_dense_attention"
 CHECKS = (checks.level_sizes, checks.decoder_bill)
@@ -27,9 +27,7 @@ def package_bill(num_queries, spatial_shapes, d_model, num_heads, num_points):
 
 def test_every_solution_that_a_check_can_judge_passes_it(chapter):
     assert len(solutions(NOTEBOOK)) == 4
-    checked = [
-        chapter["results"][name] for name in solutions(NOTEBOOK) if chapter["results"][name] is not None
-    ]
+    checked = judged(NOTEBOOK, chapter)
     assert len(checked) == 2
     for result in checked:
         assert result.passed, result.message
@@ -52,11 +50,7 @@ def test_the_package_passes_the_checks(check, right):
 
 @pytest.mark.parametrize(
     ("check", "sentence", "wrong_function"),
-    [
-        pytest.param(check, *mistake, id=f"{check.name}-{number}")
-        for check in CHECKS
-        for number, mistake in enumerate(check.mistakes)
-    ],
+    mistakes_of(CHECKS),
 )
 def test_a_known_mistake_is_named_with_its_own_sentence(check, sentence, wrong_function):
     result = check(wrong_function)

@@ -7,7 +7,6 @@ import torch
 from torch.testing import assert_close
 
 from detr_tutorial import checks
-from detr_tutorial.checks import CheckResult
 from detr_tutorial.checks.chapter_10 import (
     centers_by_loops,
     decoder_points_by_loops,
@@ -15,7 +14,7 @@ from detr_tutorial.checks.chapter_10 import (
 )
 from detr_tutorial.padding import valid_ratios
 from detr_tutorial.reference_points import encoder_reference_points, to_normalized
-from tests.checks.notebook import run_chapter, solutions
+from tests.checks.notebook import judged, mistakes_of, run_chapter, solutions
 
 NOTEBOOK = "10_reference_points"
 CHECKS = (checks.pixel_centers, checks.encoder_reference_points, checks.decoder_reference_points)
@@ -43,9 +42,7 @@ def random_masks(seed: int, shapes: list[tuple[int, int]]) -> list[torch.Tensor]
 
 def test_every_solution_passes_its_check(chapter):
     assert len(solutions(NOTEBOOK)) == 5
-    checked = [
-        result for name in solutions(NOTEBOOK) if isinstance(result := chapter["results"][name], CheckResult)
-    ]
+    checked = judged(NOTEBOOK, chapter)
     assert len(checked) == 3
     for result in checked:
         assert result.passed, result.message
@@ -78,11 +75,7 @@ def test_the_wrong_function_shown_in_the_notebook_is_recognized(chapter):
 
 @pytest.mark.parametrize(
     ("check", "sentence", "wrong_function"),
-    [
-        pytest.param(check, *mistake, id=f"{check.name}-{number}")
-        for check in CHECKS
-        for number, mistake in enumerate(check.mistakes)
-    ],
+    mistakes_of(CHECKS),
 )
 def test_a_known_mistake_is_named_with_its_own_sentence(check, sentence, wrong_function):
     result = check(wrong_function)

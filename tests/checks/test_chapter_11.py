@@ -16,7 +16,7 @@ from detr_tutorial.checks.chapter_11 import (
 )
 from detr_tutorial.deformable_attention import MSDeformAttn, star_offsets
 from detr_tutorial.reference_points import sampling_locations
-from tests.checks.notebook import run_chapter, solutions
+from tests.checks.notebook import judged, mistakes_of, run_chapter, solutions
 
 NOTEBOOK = "11_sampling_offsets"
 CHECKS = (
@@ -40,9 +40,7 @@ def around_boxes(reference_boxes, sampling_offsets):
 
 def test_every_solution_that_a_check_can_judge_passes_it(chapter):
     assert len(solutions(NOTEBOOK)) == 5
-    checked = [
-        chapter["results"][name] for name in solutions(NOTEBOOK) if chapter["results"][name] is not None
-    ]
+    checked = judged(NOTEBOOK, chapter)
     assert len(checked) == 3
     for result in checked:
         assert result.passed, result.message
@@ -81,11 +79,7 @@ def test_the_package_passes_the_checks(check, right):
 
 @pytest.mark.parametrize(
     ("check", "sentence", "wrong_function"),
-    [
-        pytest.param(check, *mistake, id=f"{check.name}-{number}")
-        for check in CHECKS
-        for number, mistake in enumerate(check.mistakes)
-    ],
+    mistakes_of(CHECKS),
 )
 def test_a_known_mistake_is_named_with_its_own_sentence(check, sentence, wrong_function):
     result = check(wrong_function)

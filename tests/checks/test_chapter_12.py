@@ -10,7 +10,7 @@ from detr_tutorial import checks
 from detr_tutorial.checks.chapter_12 import bilinear_sample_by_loops, ms_deform_attn_by_loops
 from detr_tutorial.deformable_attention import ms_deform_attn
 from detr_tutorial.measure import measure
-from tests.checks.notebook import run_chapter, solutions
+from tests.checks.notebook import judged, mistakes_of, run_chapter, solutions
 
 NOTEBOOK = "12_grid_sample_attention"
 TIMED = "ch12-cost"  # cells that only measure time
@@ -24,9 +24,7 @@ def chapter() -> dict[str, Any]:
 
 def test_every_solution_passes_its_check(chapter):
     assert len(solutions(NOTEBOOK)) == 4
-    checked = [
-        chapter["results"][name] for name in solutions(NOTEBOOK) if chapter["results"][name] is not None
-    ]
+    checked = judged(NOTEBOOK, chapter)
     assert len(checked) == 2
     for result in checked:
         assert result.passed, result.message
@@ -61,11 +59,7 @@ def test_the_notebooks_reading_passes_the_check(chapter):
 
 @pytest.mark.parametrize(
     ("check", "sentence", "wrong_function"),
-    [
-        pytest.param(check, *mistake, id=f"{check.name}-{number}")
-        for check in (checks.bilinear_sample, checks.ms_deform_attn)
-        for number, mistake in enumerate(check.mistakes)
-    ],
+    mistakes_of((checks.bilinear_sample, checks.ms_deform_attn)),
 )
 def test_a_known_mistake_is_named_with_its_own_sentence(check, sentence, wrong_function):
     result = check(wrong_function)

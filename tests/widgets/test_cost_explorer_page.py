@@ -1,7 +1,6 @@
 """The cost explorer on a page without a kernel, in a real browser: hands, keys, numbers, looks, speed."""
 
 import re
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,10 +9,14 @@ from playwright.sync_api import Page, expect
 from detr_tutorial.complexity import layer_costs, level_shapes
 from detr_tutorial.widgets import CostExplorer
 from detr_tutorial.widgets.cost_explorer import bytes_text
-
-ROOT = Path(__file__).resolve().parents[2]
-STYLES = {"plain": "", "book": (ROOT / "book" / "_static" / "book.css").read_text(encoding="utf-8")}
-AXE = ROOT / "js" / "node_modules" / "axe-core" / "axe.min.js"
+from tests.widgets.pages import (
+    STYLES,
+    assert_ids_differ,
+    assert_no_jump,
+    assert_within,
+    axe_violations,
+    finger,
+)
 
 
 @pytest.fixture(scope="session")
@@ -100,13 +103,8 @@ def test_a_finger_taps_a_chart_and_scrolls_the_page_over_it(open_page, html):
     page.touchscreen.tap(box["x"] + box["width"] * 48 / 340, box["y"] + 60)
     assert slider(page, "Image").input_value() == "128"
     assert chart.evaluate("e => getComputedStyle(e).touchAction") != "none"
-    session = page.context.new_cdp_session(page)
+    touch = finger(page)
     x, y = box["x"] + 100, box["y"] + 100
-
-    def touch(kind: str, *points: tuple[float, float]) -> None:
-        touches = [{"x": px, "y": py} for px, py in points]
-        session.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": touches})
-
     touch("touchStart", (x, y))
     for step in range(1, 11):
         touch("touchMove", (x, y - 12 * step))
@@ -127,13 +125,7 @@ def test_the_wheel_over_the_widget_scrolls_the_page(open_page, html):
 @pytest.mark.parametrize("style", STYLES)
 @pytest.mark.parametrize("width", [320, 360, 480, 640, 800, 1200])
 def test_the_page_does_not_jump_when_the_widget_wakes_up(open_page, html, width, style):
-    places = []
-    for scripts in (False, True):
-        page = open_page(html, width=width, scripts=scripts, style=STYLES[style])
-        box = page.locator("#after").bounding_box()
-        assert box
-        places.append(box["y"])
-    assert abs(places[1] - places[0]) <= 2
+    assert_no_jump(open_page, html, width, style)
 
 
 @pytest.mark.parametrize("style", STYLES)
@@ -163,11 +155,7 @@ def test_the_page_stays_in_place_and_in_its_width_while_the_reader_plays(open_pa
         }"""
     )
     assert len(places) == 1, places
-    assert page.evaluate("document.documentElement.scrollWidth") <= width
-    assert page.evaluate(
-        """[...document.querySelectorAll('.dw-body *')]
-            .every((element) => element.getBoundingClientRect().right <= innerWidth + 1)"""
-    )
+    assert_within(page, width, ".dw-body")
 
 
 def test_without_scripts_charts_and_table_are_there(open_page, html):
@@ -180,12 +168,9 @@ def test_without_scripts_charts_and_table_are_there(open_page, html):
 @pytest.mark.parametrize(("theme", "width"), [("light", 800), ("dark", 800), ("light", 360), ("dark", 360)])
 def test_axe_finds_nothing(open_page, html, theme, width):
     page = open_page(html, theme=theme, width=width, style=STYLES["book"])
-    page.add_script_tag(content=AXE.read_text(encoding="utf-8"))
-    look = """async () => (await axe.run(".detr-widget")).violations
-        .map((found) => [found.id, found.nodes.slice(0, 3).map((node) => node.html)])"""
-    assert page.evaluate(look) == []
+    assert axe_violations(page) == []
     page.get_by_role("radio", name="decoder").check(force=True)
-    assert page.evaluate(look) == []
+    assert axe_violations(page) == []
 
 
 def test_it_begins_with_what_python_has_set(open_page):
@@ -201,8 +186,7 @@ def test_it_begins_with_what_python_has_set(open_page):
 def test_several_explorers_on_a_page_live_side_by_side(open_page, html):
     page = open_page(html, html)
     page.wait_for_function("document.querySelectorAll('.ce-table').length === 2")
-    ids = page.evaluate("[...document.querySelectorAll('[id]')].map(e => e.id)")
-    assert len(ids) == len(set(ids))
+    assert_ids_differ(page)
     page.get_by_role("slider", name="Points K").nth(1).fill("9")
     held = page.locator(".ce-table tbody tr:nth-child(2) td:last-child").all_text_contents()
     assert held[0] == "305 MiB" != held[1]

@@ -1,7 +1,6 @@
 """The explorer on a page without a kernel, in a real browser: hands, keys, numbers, looks and speed."""
 
 import re
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,12 +10,17 @@ from playwright.sync_api import Page, expect
 
 from detr_tutorial.deformable_attention import ms_deform_attn
 from detr_tutorial.widgets import SamplingPointsExplorer
+from tests.widgets.pages import (
+    STYLES,
+    assert_ids_differ,
+    assert_no_jump,
+    assert_within,
+    axe_violations,
+    finger,
+)
 from tests.widgets.scenes import SHAPES
 from tests.widgets.test_explorer import torch_record
 
-ROOT = Path(__file__).resolve().parents[2]
-STYLES = {"plain": "", "book": (ROOT / "book" / "_static" / "book.css").read_text(encoding="utf-8")}
-AXE = ROOT / "js" / "node_modules" / "axe-core" / "axe.min.js"
 LEVEL_1 = 37 * 40  # first token of level 1
 COLUMNS = 20  # of level 1
 
@@ -290,12 +294,7 @@ def test_a_finger_drags_the_query_but_elsewhere_scrolls_the_page(open_page, html
     assert page.locator(".spe-handle").evaluate("e => getComputedStyle(e).touchAction") == "none"
     assert page.locator(".spe-photo").evaluate("e => getComputedStyle(e).touchAction") != "none"
     x, y = center(page, ".spe-cross")
-    session = page.context.new_cdp_session(page)
-
-    def touch(kind: str, *points: tuple[float, float]) -> None:
-        touches = [{"x": px, "y": py} for px, py in points]
-        session.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": touches})
-
+    touch = finger(page)
     start, scrolled = query_of(page), page.evaluate("scrollY")
     touch("touchStart", (x, y))
     for step in range(1, 6):
@@ -324,25 +323,14 @@ def test_the_wheel_over_the_widget_scrolls_the_page(open_page, html):
 @pytest.mark.parametrize("style", STYLES)
 @pytest.mark.parametrize("width", [320, 360, 400, 450, 500, 560, 640, 700, 750, 790, 1200])
 def test_the_page_does_not_jump_when_the_widget_wakes_up(open_page, html, width, style):
-    places = []
-    for scripts in (False, True):
-        page = open_page(html, width=width, scripts=scripts, style=STYLES[style])
-        box = page.locator("#after").bounding_box()
-        assert box
-        places.append(box["y"])
-    asleep, awake = places
-    assert abs(awake - asleep) <= 2
+    assert_no_jump(open_page, html, width, style)
 
 
 @pytest.mark.parametrize("style", STYLES)
 @pytest.mark.parametrize("width", [320, 360, 800])
 def test_nothing_is_wider_than_the_page(open_page, html, width, style):
     page = open_page(html, width=width, style=STYLES[style])
-    assert page.evaluate("document.documentElement.scrollWidth") <= width
-    assert page.evaluate(
-        """[...document.querySelectorAll('.spe-body *')]
-            .every((element) => element.getBoundingClientRect().right <= innerWidth + 1)"""
-    )
+    assert_within(page, width, ".spe-body")
 
 
 def test_without_scripts_the_photograph_and_the_points_are_there(open_page, html):
@@ -364,14 +352,11 @@ def test_the_theme_of_the_page_comes_first_then_that_of_the_reader(open_page, ht
 @pytest.mark.parametrize(("theme", "width"), [("light", 800), ("dark", 800), ("light", 360), ("dark", 360)])
 def test_axe_finds_nothing(open_page, html, theme, width):
     page = open_page(html, theme=theme, width=width, style=STYLES["book"])
-    page.add_script_tag(content=AXE.read_text(encoding="utf-8"))
-    look = """async () => (await axe.run(".detr-widget")).violations
-        .map((found) => [found.id, found.nodes.slice(0, 3).map((node) => node.html)])"""
-    assert page.evaluate(look) == []
+    assert axe_violations(page) == []
     choose(page, "Head 3, diamond")
     choose(page, "Level 3")
     slide(page, "scale", 3)
-    assert page.evaluate(look) == []
+    assert axe_violations(page) == []
 
 
 def test_several_widgets_on_a_page_live_side_by_side(open_page, html, scene):
@@ -380,8 +365,7 @@ def test_several_widgets_on_a_page_live_side_by_side(open_page, html, scene):
     )
     page = open_page(html, other._repr_html_(), html)
     page.wait_for_function("document.querySelectorAll('.spe-handle').length === 3")
-    ids = page.evaluate("[...document.querySelectorAll('[id]')].map(e => e.id)")
-    assert len(ids) == len(set(ids))
+    assert_ids_differ(page)
     handles = page.locator(".spe-handle")
     before = [handles.nth(i).get_attribute("data-query") for i in range(3)]
     handles.nth(1).press("ArrowRight")

@@ -1,7 +1,6 @@
 """The matching explorer on a page without a kernel, in a real browser: hands, keys, numbers, looks, speed."""
 
 import re
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,11 +8,8 @@ import torch
 from playwright.sync_api import Page, expect
 
 from detr_tutorial.widgets import MatchingExplorer
+from tests.widgets.pages import STYLES, assert_ids_differ, assert_no_jump, axe_violations, finger
 from tests.widgets.test_matching_explorer import arguments
-
-ROOT = Path(__file__).resolve().parents[2]
-STYLES = {"plain": "", "book": (ROOT / "book" / "_static" / "book.css").read_text(encoding="utf-8")}
-AXE = ROOT / "js" / "node_modules" / "axe-core" / "axe.min.js"
 
 
 @pytest.fixture(scope="session")
@@ -180,12 +176,7 @@ def test_a_finger_drags_a_slot_but_elsewhere_scrolls_the_page(open_page, html):
     assert circle
     assert circle["width"] >= 24
     x, y = badge(page, 2)
-    session = page.context.new_cdp_session(page)
-
-    def touch(kind: str, *points: tuple[float, float]) -> None:
-        touches = [{"x": px, "y": py} for px, py in points]
-        session.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": touches})
-
+    touch = finger(page)
     start, scrolled = center(page, 2), page.evaluate("scrollY")
     touch("touchStart", (x, y))
     for step in range(1, 6):
@@ -215,13 +206,7 @@ def test_the_wheel_over_the_widget_scrolls_the_page(open_page, html):
 @pytest.mark.parametrize("style", STYLES)
 @pytest.mark.parametrize("width", [320, 360, 440, 520, 600, 660, 750, 900])
 def test_the_page_does_not_jump_when_the_widget_wakes_up(open_page, html, width, style):
-    places = []
-    for scripts in (False, True):
-        page = open_page(html, width=width, scripts=scripts, style=STYLES[style])
-        box = page.locator("#after").bounding_box()
-        assert box
-        places.append(box["y"])
-    assert abs(places[0] - places[1]) <= 2
+    assert_no_jump(open_page, html, width, style)
 
 
 @pytest.mark.parametrize("style", STYLES)
@@ -261,13 +246,10 @@ def test_without_scripts_the_photograph_and_the_costs_are_there(open_page, html)
 @pytest.mark.parametrize(("theme", "width"), [("light", 800), ("dark", 800), ("light", 360), ("dark", 360)])
 def test_axe_finds_nothing(open_page, html, theme, width):
     page = open_page(html, theme=theme, width=width, style=STYLES["book"])
-    page.add_script_tag(content=AXE.read_text(encoding="utf-8"))
-    look = """async () => (await axe.run(".detr-widget")).violations
-        .map((found) => [found.id, found.nodes.slice(0, 3).map((node) => node.html)])"""
-    assert page.evaluate(look) == []
+    assert axe_violations(page) == []
     choose(page, "nearest")
     slot(page, 0).press("Shift+ArrowRight")
-    assert page.evaluate(look) == []
+    assert axe_violations(page) == []
 
 
 def test_with_a_kernel_the_photograph_comes_in_the_state(open_page, html):
@@ -282,8 +264,7 @@ def test_with_a_kernel_the_photograph_comes_in_the_state(open_page, html):
 def test_several_explorers_on_a_page_live_side_by_side(open_page, html):
     page = open_page(html, html)
     expect(page.locator(".mx-slot")).to_have_count(8)
-    ids = page.evaluate("[...document.querySelectorAll('[id]')].map(e => e.id)")
-    assert len(ids) == len(set(ids))
+    assert_ids_differ(page)
     page.locator(".mx").nth(1).get_by_role("radio", name="greedy").check(force=True)
     sums = page.locator(".mx-table tfoot td").all_text_contents()
     assert sums[0] != sums[1]

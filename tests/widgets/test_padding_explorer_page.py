@@ -1,7 +1,6 @@
 """The padding explorer on a page without a kernel, in a real browser: hands, keys, numbers, looks, speed."""
 
 import re
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,10 +10,15 @@ from playwright.sync_api import Page, expect
 from detr_tutorial.padding import pad_images, resize_mask, valid_ratios
 from detr_tutorial.widgets import PaddingExplorer
 from detr_tutorial.widgets.padding_explorer import map_size
+from tests.widgets.pages import (
+    STYLES,
+    assert_ids_differ,
+    assert_no_jump,
+    assert_within,
+    axe_violations,
+    finger,
+)
 
-ROOT = Path(__file__).resolve().parents[2]
-STYLES = {"plain": "", "book": (ROOT / "book" / "_static" / "book.css").read_text(encoding="utf-8")}
-AXE = ROOT / "js" / "node_modules" / "axe-core" / "axe.min.js"
 SIZES = [[219, 328], [264, 206]]
 
 
@@ -153,12 +157,7 @@ def test_a_finger_drags_a_corner_but_elsewhere_scrolls_the_page(open_page, html)
     page = open_page(html, width=360, has_touch=True, is_mobile=True)
     assert page.locator(".pde-handle").first.evaluate("e => getComputedStyle(e).touchAction") == "none"
     assert page.locator(".pde-stage").first.evaluate("e => getComputedStyle(e).touchAction") != "none"
-    session = page.context.new_cdp_session(page)
-
-    def touch(kind: str, *points: tuple[float, float]) -> None:
-        touches = [{"x": px, "y": py} for px, py in points]
-        session.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": touches})
-
+    touch = finger(page)
     x, y = center(page)
     start, scrolled = size_of(page), page.evaluate("scrollY")
     touch("touchStart", (x, y))
@@ -189,14 +188,7 @@ def test_the_wheel_over_the_widget_scrolls_the_page(open_page, html):
 @pytest.mark.parametrize("style", STYLES)
 @pytest.mark.parametrize("width", [320, 360, 480, 560, 640, 800, 1200])
 def test_the_page_does_not_jump_when_the_widget_wakes_up(open_page, html, width, style):
-    places = []
-    for scripts in (False, True):
-        page = open_page(html, width=width, scripts=scripts, style=STYLES[style])
-        box = page.locator("#after").bounding_box()
-        assert box
-        places.append(box["y"])
-    asleep, awake = places
-    assert abs(awake - asleep) <= 2
+    assert_no_jump(open_page, html, width, style)
 
 
 @pytest.mark.parametrize("style", STYLES)
@@ -223,11 +215,7 @@ def test_the_page_stays_in_place_and_in_its_width_while_the_reader_plays(open_pa
         }"""
     )
     assert len(places) == 1, places
-    assert page.evaluate("document.documentElement.scrollWidth") <= width
-    assert page.evaluate(
-        """[...document.querySelectorAll('.dw-body *')]
-            .every((element) => element.getBoundingClientRect().right <= innerWidth + 1)"""
-    )
+    assert_within(page, width, ".dw-body")
 
 
 def test_without_scripts_the_pictures_and_the_table_are_there(open_page, html):
@@ -241,20 +229,16 @@ def test_without_scripts_the_pictures_and_the_table_are_there(open_page, html):
 @pytest.mark.parametrize(("theme", "width"), [("light", 800), ("dark", 800), ("light", 360), ("dark", 360)])
 def test_axe_finds_nothing(open_page, html, theme, width):
     page = open_page(html, theme=theme, width=width, style=STYLES["book"])
-    page.add_script_tag(content=AXE.read_text(encoding="utf-8"))
-    look = """async () => (await axe.run(".detr-widget")).violations
-        .map((found) => [found.id, found.nodes.slice(0, 3).map((node) => node.html)])"""
-    assert page.evaluate(look) == []
+    assert axe_violations(page) == []
     choose(page, "stride 32")
     handle(page).press("ArrowDown")
-    assert page.evaluate(look) == []
+    assert axe_violations(page) == []
 
 
 def test_several_explorers_on_a_page_live_side_by_side(open_page, html):
     page = open_page(html, html)
     page.wait_for_function("document.querySelectorAll('.pde-handle').length === 4")
-    ids = page.evaluate("[...document.querySelectorAll('[id]')].map(e => e.id)")
-    assert len(ids) == len(set(ids))
+    assert_ids_differ(page)
     page.locator(".pde-handle").nth(2).press("ArrowRight")
     texts = page.locator(".pde-handle").evaluate_all("all => all.map(h => h.getAttribute('aria-valuetext'))")
     assert texts == [f"height {h}, width {w}" for h, w in [*SIZES, [219, 336], SIZES[1]]]

@@ -1,7 +1,6 @@
 """The position explorer on a page without a kernel, in a real browser: hands, keys, numbers, looks, speed."""
 
 import re
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,10 +9,8 @@ from playwright.sync_api import Page, expect
 
 from detr_tutorial.position import SinePositionEncoding
 from detr_tutorial.widgets import PositionExplorer
+from tests.widgets.pages import STYLES, assert_ids_differ, assert_no_jump, axe_violations, finger
 
-ROOT = Path(__file__).resolve().parents[2]
-STYLES = {"plain": "", "book": (ROOT / "book" / "_static" / "book.css").read_text(encoding="utf-8")}
-AXE = ROOT / "js" / "node_modules" / "axe-core" / "axe.min.js"
 SIZE, FEATURES = (6, 9), 16
 
 
@@ -132,12 +129,7 @@ def test_a_finger_taps_and_drags_the_marker_but_elsewhere_scrolls_the_page(open_
     page.locator(".poe-stage").scroll_into_view_if_needed()
     page.touchscreen.tap(*center(page, 1, 1))
     assert cell_of(page) == [1, 1]
-    session = page.context.new_cdp_session(page)
-
-    def touch(kind: str, *points: tuple[float, float]) -> None:
-        touches = [{"x": px, "y": py} for px, py in points]
-        session.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": touches})
-
+    touch = finger(page)
     scrolled = page.evaluate("scrollY")
     start, end = center(page, 1, 1), center(page, 4, 6)
     touch("touchStart", start)
@@ -166,13 +158,7 @@ def test_the_wheel_over_the_widget_scrolls_the_page(open_page, html):
 @pytest.mark.parametrize("style", STYLES)
 @pytest.mark.parametrize("width", [320, 360, 480, 640, 800, 1200])
 def test_the_page_does_not_jump_when_the_widget_wakes_up(open_page, html, width, style):
-    places = []
-    for scripts in (False, True):
-        page = open_page(html, width=width, scripts=scripts, style=STYLES[style])
-        box = page.locator("#after").bounding_box()
-        assert box
-        places.append(box["y"])
-    assert abs(places[1] - places[0]) <= 2
+    assert_no_jump(open_page, html, width, style)
 
 
 @pytest.mark.parametrize("style", STYLES)
@@ -214,12 +200,9 @@ def test_without_scripts_map_and_bars_are_there(open_page, html):
 @pytest.mark.parametrize(("theme", "width"), [("light", 800), ("dark", 800), ("light", 360), ("dark", 360)])
 def test_axe_finds_nothing(open_page, html, theme, width):
     page = open_page(html, theme=theme, width=width, style=STYLES["book"])
-    page.add_script_tag(content=AXE.read_text(encoding="utf-8"))
-    look = """async () => (await axe.run(".detr-widget")).violations
-        .map((found) => [found.id, found.nodes.slice(0, 3).map((node) => node.html)])"""
-    assert page.evaluate(look) == []
+    assert axe_violations(page) == []
     page.get_by_role("slider", name="Channel").fill("5")
-    assert page.evaluate(look) == []
+    assert axe_violations(page) == []
 
 
 def test_with_a_kernel_the_photograph_comes_in_the_state(open_page, html):
@@ -242,8 +225,7 @@ def test_it_begins_with_what_python_has_set(open_page):
 def test_several_explorers_on_a_page_live_side_by_side(open_page, html):
     page = open_page(html, html)
     page.wait_for_function("document.querySelectorAll('.poe-marker').length === 2")
-    ids = page.evaluate("[...document.querySelectorAll('[id]')].map(e => e.id)")
-    assert len(ids) == len(set(ids))
+    assert_ids_differ(page)
     page.locator(".poe-marker").nth(1).press("ArrowRight")
     texts = page.locator(".poe-marker").evaluate_all("all => all.map(m => m.getAttribute('aria-valuetext'))")
     assert texts == ["row 3, column 4", "row 3, column 5"]
