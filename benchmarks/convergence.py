@@ -1,6 +1,6 @@
 """Dense against deformable attention while they learn: AP against steps and against CPU minutes.
 
-    python benchmarks/convergence.py [--seeds 0 1 2] [--steps 6000] [--json PATH]
+    python benchmarks/convergence.py [--seeds 0 1 2] [--steps 4800] [--json PATH]
 
 Trains small detectors on the shapes (see detr_tutorial/data/shapes.py) from random starts, each from several
 seeds, and measures AP on the same held-out images at equal steps. Backbone, width, heads, layers, queries,
@@ -32,7 +32,6 @@ MODELS: dict[str, ModelConfig] = {
     "detr_stride_16": DETRConfig.shapes(),
     "deformable_base": DeformableDETRConfig.shapes(two_stage=False, refine_boxes=False),
     "deformable_refined": DeformableDETRConfig.shapes(two_stage=False),
-    "deformable_two_stage": DeformableDETRConfig.shapes(),
 }
 EVALUATIONS = 8  # of a run, at equal distances
 PATH = Path("benchmarks/convergence.json")
@@ -84,7 +83,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--models", nargs="+", choices=MODELS, default=list(MODELS))
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
-    parser.add_argument("--steps", type=int, default=6000)
+    parser.add_argument("--steps", type=int, default=4800)
     parser.add_argument("--learning-rate", type=float, default=2e-4)
     parser.add_argument("--json", type=Path, default=PATH)
     parser.add_argument("--runs", type=Path, default=Path("runs/convergence"), help="where runs can go on")

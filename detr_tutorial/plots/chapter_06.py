@@ -1,4 +1,4 @@
-"""The figures of notebooks/06_cost_of_dense_attention.ipynb: small objects, bills, growth, the start."""
+"""The figures of notebooks/06_cost_of_dense_attention.ipynb: small objects, bills, growth, how detectors learn."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from torch import Tensor
@@ -214,6 +215,61 @@ def growth(
         axes.yaxis.set_minor_formatter(NullFormatter())
         axes.set_xlim(sides[0] * 0.93, sides[-1] * 1.07)
         _label_ends(axes, sides[-1] * 1.07, ends)
+    return figure
+
+
+MODEL_NAMES = {
+    "detr_stride_32": "DETR, stride 32",
+    "detr_stride_16": "DETR, stride 16",
+    "deformable_base": "Deformable DETR",
+    "deformable_refined": "+ box refinement",
+}
+_MODEL_LINES: dict[str, dict[str, Any]] = {
+    "detr_stride_32": {"color": "#CC79A7", "linestyle": "--", "marker": "^"},
+    "detr_stride_16": {"color": WRONG_COLOR, "linestyle": "-", "marker": "s"},
+    "deformable_base": {"color": RIGHT_COLOR, "linestyle": "-", "marker": "o"},
+    "deformable_refined": {"color": "#009E73", "linestyle": "-.", "marker": "D"},
+}
+
+
+@styled
+def learning_curves(
+    runs: Sequence[Mapping[str, Any]],
+    panels: Sequence[tuple[str, str, str]] = (
+        ("step", "AP", "AP, by steps"),
+        ("cpu_minutes", "AP", "AP, by CPU minutes"),
+        ("step", "APs", "small objects, by steps"),
+    ),
+) -> Figure:
+    """How fast detectors learn: the mean over seeds, and the range from the worst to the best seed.
+
+    Args:
+        runs: of `detr_tutorial.data.convergence.load_convergence`.
+        panels: what is on x, what is on y, and the title.
+    """
+    figure, grid = new_figure(7.2, 3.0, columns=len(panels), sharey=True)
+    models = [name for name in MODEL_NAMES if any(run["model"] == name for run in runs)]
+    for axes, (x_name, y_name, title) in zip(grid[0], panels, strict=True):
+        for model in models:
+            of_model = [run["points"] for run in runs if run["model"] == model]
+            xs = np.mean([[point[x_name] for point in points] for points in of_model], axis=0)
+            ys = np.array([[100 * point[y_name] for point in points] for points in of_model])
+            look = _MODEL_LINES[model]
+            axes.plot(xs, ys.mean(0), markersize=4, **look)
+            axes.fill_between(xs, ys.min(0), ys.max(0), color=look["color"], alpha=0.15, linewidth=0)
+        axes.set_title(title, fontsize=10)
+        axes.set_xlabel({"step": "training steps", "cpu_minutes": "CPU minutes"}[x_name])
+        axes.set_xlim(left=0)
+        axes.set_ylim(bottom=0)
+        axes.grid(True, axis="y", color=GRID_COLOR, linewidth=0.5)
+        axes.set_axisbelow(True)
+    grid[0, 0].set_ylabel("AP, in percent")
+    lines = [
+        Line2D([], [], markersize=5, label=MODEL_NAMES[model], **_MODEL_LINES[model]) for model in models
+    ]
+    figure.legend(
+        handles=lines, loc="outside lower center", ncols=len(models), fontsize=8.5, columnspacing=1.4
+    )
     return figure
 
 
