@@ -1,4 +1,4 @@
-"""The figures of notebooks/06_cost_of_dense_attention.ipynb: small objects, bills, growth, how detectors learn."""
+"""The figures of notebooks/06_cost_of_dense_attention.ipynb: small objects, bills, growth, learning."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
