@@ -8,12 +8,15 @@ functions; begins in notebooks/02_images_boxes_padding.ipynb.
 from typing import NamedTuple
 
 import torch
+from einops import repeat
 from jaxtyping import Bool, Float
-from torch import Tensor
+from torch import Tensor, nn
 
 from detr_tutorial.backbone import SmallBackbone
 from detr_tutorial.data import photos
+from detr_tutorial.decoder import DeformableDecoder, to_padded_levels
 from detr_tutorial.deformable_attention import MSDeformAttn, SamplingRecord
+from detr_tutorial.encoder import DeformableEncoder
 from detr_tutorial.features import FeatureProjection, FlattenedFeatures, flatten_levels
 from detr_tutorial.padding import PaddedBatch, normalize_image, pad_images, resize_mask
 from detr_tutorial.position import SinePositionEncoding
@@ -28,11 +31,14 @@ STAGES = (
     "reference_points",
     "sampling",
     "attention",
+    "encoder",
+    "decoder",
 )
 # The first is wider than it is high and gets padding below, the second is higher than it is wide and gets
 # padding to the right. The padded batch is 264 x 328, and no level is square.
 PHOTOGRAPHS = (("coffee", 328), ("astronaut", 264))  # name, longer side in pixels
 D_MODEL, NUM_LEVELS, NUM_HEADS, NUM_POINTS = 64, 4, 8, 4
+NUM_LAYERS, FFN_DIM, NUM_QUERIES, NUM_CLASSES = 6, 128, 30, 6
 SEED = 1  # with this seed, no printed digit of a fingerprint is near a rounding edge
 
 
@@ -49,6 +55,12 @@ class RunningExample(NamedTuple):
     attention: MSDeformAttn | None = None  # with the official initialization
     sampling: SamplingRecord | None = None  # what chapter 11 ends with
     output: Float[Tensor, "B S C"] | None = None  # what chapter 12 ends with
+    encoder: DeformableEncoder | None = None  # `attention` is that of its first layer
+    memory: Float[Tensor, "B S C"] | None = None  # what chapter 13 ends with
+    decoder: DeformableDecoder | None = None  # without box refinement
+    query_embedding: Float[Tensor, "Q 2*C"] | None = None  # N(0, 1); the first half says where
+    references: Float[Tensor, "B Q 2"] | None = None  # of the object queries, in [0, 1] of the picture
+    queries: Float[Tensor, "B Q C"] | None = None  # after the last decoder layer: what chapter 14 ends with
 
 
 @torch.no_grad()
@@ -62,7 +74,8 @@ def running_example(until: str = "attention") -> RunningExample:
         until: one of STAGES. "images": the photographs; "batch": normalized and padded; "backbone": features
             and masks of strides 8, 16, 32, and the mask of the extra level; "positions": sine encodings;
             "flattened": tokens; "reference_points": of the encoder; "sampling": the attention module, and
-            where it samples; "attention": its output.
+            where it samples; "attention": its output; "encoder": six layers and their memory; "decoder": six
+            layers, the object queries they begin with, and what these are in the end.
     Returns:
         A RunningExample; fields of later stages are None.
     Raises:
@@ -110,7 +123,25 @@ def running_example(until: str = "attention") -> RunningExample:
     example = example._replace(attention=attention, sampling=record)
     if last < STAGES.index("attention"):
         return example
-    return example._replace(output=output)
+    example = example._replace(output=output)
+    if last < STAGES.index("encoder"):
+        return example
+    encoder, decoder, query_embedding, to_references = _layers(attention)
+    memory, _ = encoder(flattened)
+    example = example._replace(encoder=encoder, memory=memory)
+    if last < STAGES.index("decoder"):
+        return example
+    halves = repeat(query_embedding, "Q (two C) -> two B Q C", two=2, B=len(memory))
+    query_positions, queries = halves.unbind()
+    references = to_references(query_positions).sigmoid()
+    on_levels = to_padded_levels(references, flattened.valid_ratios)
+    for layer in decoder.layers:
+        queries, _ = layer(
+            queries, query_positions, on_levels, memory, flattened.spatial_shapes, flattened.mask
+        )
+    return example._replace(
+        decoder=decoder, query_embedding=query_embedding, references=references, queries=queries
+    )
 
 
 def _modules() -> tuple[SmallBackbone, FeatureProjection, Tensor, MSDeformAttn]:
@@ -122,6 +153,21 @@ def _modules() -> tuple[SmallBackbone, FeatureProjection, Tensor, MSDeformAttn]:
         level_embedding = torch.randn(NUM_LEVELS, D_MODEL)
         attention = MSDeformAttn(D_MODEL, NUM_LEVELS, NUM_HEADS, NUM_POINTS)
     return backbone, projection, level_embedding, attention
+
+
+def _layers(attention: MSDeformAttn) -> tuple[DeformableEncoder, DeformableDecoder, Tensor, nn.Linear]:
+    """Make the layers around the attention; what comes before them stays as it is."""
+    sizes = (D_MODEL, NUM_LEVELS, NUM_HEADS, NUM_POINTS, FFN_DIM, 0.0)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(SEED)
+        encoder = DeformableEncoder(NUM_LAYERS, *sizes)
+        encoder.layers[0].self_attention = attention
+        decoder = DeformableDecoder(NUM_LAYERS, *sizes, num_classes=NUM_CLASSES, refine_boxes=False)
+        query_embedding = torch.randn(NUM_QUERIES, 2 * D_MODEL)
+        to_references = nn.Linear(D_MODEL, 2)
+        nn.init.xavier_uniform_(to_references.weight)
+        nn.init.zeros_(to_references.bias)
+    return encoder, decoder, query_embedding, to_references
 
 
 def fingerprint(tensor: Tensor) -> str:

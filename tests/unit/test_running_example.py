@@ -2,6 +2,7 @@
 
 # pyright: reportArgumentType=false, reportOptionalMemberAccess=false
 
+import copy
 import re
 
 import pytest
@@ -22,12 +23,14 @@ FIELDS_OF_STAGE = {
     "reference_points": {"reference_points"},
     "sampling": {"attention", "sampling"},
     "attention": {"output"},
+    "encoder": {"encoder", "memory"},
+    "decoder": {"decoder", "query_embedding", "references", "queries"},
 }
 
 
 @pytest.fixture(scope="module")
 def example() -> RunningExample:
-    return running_example()
+    return running_example(STAGES[-1])
 
 
 def tensors_of(example: RunningExample) -> dict[str, torch.Tensor]:
@@ -68,11 +71,14 @@ def test_the_sizes_of_every_stage(example):
     assert example.reference_points.shape == (2, 1839, 4, 2)
     assert example.sampling.locations.shape == (2, 1839, 8, 4, 4, 2)
     assert example.sampling.weights.shape == (2, 1839, 8, 4, 4)
-    assert example.output.shape == (2, 1839, 64)
+    assert example.output.shape == example.memory.shape == (2, 1839, 64)
+    assert example.query_embedding.shape == (30, 128)
+    assert example.references.shape == (2, 30, 2)
+    assert example.queries.shape == (2, 30, 64)
 
 
 def test_two_calls_agree_to_the_last_bit_and_share_nothing(example):
-    again = running_example()
+    again = running_example(STAGES[-1])
     for name, tensor in tensors_of(example).items():
         other = tensors_of(again)[name]
         assert torch.equal(tensor, other), name
@@ -109,6 +115,33 @@ def test_references_and_attention_follow_from_the_stage_before(example):
     assert_close(output, example.output)
     assert_close(record.locations, example.sampling.locations)
     assert_close(record.weights, torch.full_like(record.weights, 1 / 16))
+
+
+def test_the_memory_comes_from_six_layers_of_which_the_first_holds_the_attention(example):
+    assert len(example.encoder.layers) == len(example.decoder.layers) == 6
+    assert example.encoder.layers[0].self_attention is example.attention
+    layer = example.encoder.layers[0]
+    normed = layer.self_attention_norm(example.flattened.tokens + example.output)
+    flattened = example.flattened._replace(tokens=layer.ffn_norm(normed + layer.ffn(normed)))
+    encoder = copy.deepcopy(example.encoder)
+    encoder.layers = encoder.layers[1:]
+    memory, _ = encoder(flattened)
+    assert_close(memory, example.memory)
+
+
+def test_the_object_queries_are_those_of_a_decoder_without_refinement(example):
+    positions, content = example.query_embedding.expand(2, -1, -1).chunk(2, dim=-1)
+    seen = []
+    example.decoder.class_heads[0].register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    example.decoder(content, positions, example.references, example.memory, example.flattened)
+    assert_close(seen[-1], example.queries)
+    assert example.references[0].std(0).min() > 0.15
+    assert_close(example.references[0], example.references[1])
+
+
+def test_the_default_ends_with_the_attention():
+    assert running_example().memory is None
+    assert running_example().output is not None
 
 
 def test_the_query_is_token_and_position_and_the_value_is_the_token(example, monkeypatch):
