@@ -18,6 +18,8 @@ from detr_tutorial.checks.chapter_04 import (
 )
 from detr_tutorial.checks.chapter_05 import cross_attention_inputs, multi_head_attention
 from detr_tutorial.checks.chapter_06 import decoder_bill, level_sizes
+from detr_tutorial.checks.chapter_07 import grid_offsets, receptive_field
+from detr_tutorial.checks.chapter_08 import flatten_maps, token_address, token_patch
 from detr_tutorial.checks.chapter_10 import decoder_reference_points, encoder_reference_points, pixel_centers
 from detr_tutorial.checks.chapter_11 import (
     box_sampling_locations,
@@ -41,8 +43,10 @@ __all__ = [
     "decoder_bill",
     "decoder_reference_points",
     "encoder_reference_points",
+    "flatten_maps",
     "frozen_batch_norm",
     "greedy_match",
+    "grid_offsets",
     "joint_softmax",
     "level_sizes",
     "ms_deform_attn",
@@ -51,8 +55,11 @@ __all__ = [
     "pixel_centers",
     "place_of_encoding",
     "point_encoding",
+    "receptive_field",
     "resize_mask",
     "sampling_locations",
     "sine_encoding",
     "star_offsets",
+    "token_address",
+    "token_patch",
 ]
