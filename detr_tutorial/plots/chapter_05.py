@@ -1,7 +1,6 @@
 """The figures of notebooks/05_detr.ipynb: attention in numbers, the two layers, and where DETR looks."""
 
 from collections.abc import Sequence
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -9,9 +8,20 @@ import torch
 from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
-from matplotlib.patches import FancyBboxPatch, Rectangle
+from matplotlib.patches import Rectangle
 from torch import Tensor
 
+from detr_tutorial.plots._blocks import (
+    MUTED,
+    NORM_COLOR,
+    POSITION_COLOR,
+    draw_attention,
+    draw_block,
+    draw_line,
+    draw_plus,
+    draw_residual,
+    draw_self_attention,
+)
 from detr_tutorial.plots._style import (
     GRID_COLOR,
     INK,
@@ -25,8 +35,6 @@ from detr_tutorial.plots._style import (
     styled,
 )
 
-MUTED = "#666666"
-POSITION_COLOR = "#B35900"  # positions, and the arrows they come in by
 OBJECT_COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#222222", "#8C510A")
 OBJECT_STYLES = ("-", "--", "-.", ":")
 # From invisible to strong, so that the picture shows where nobody looks.
@@ -96,58 +104,6 @@ def attention_in_numbers(scores: Tensor, weights: Tensor, values: Tensor, output
 # ---------------------------------------------------------------- the two layers
 
 
-def _box(axes: Axes, x: Number, y: Number, text: str, *, color: str = "#DCEAF5", width: Number = 3.6) -> None:
-    look: dict[str, Any] = {"boxstyle": "round,pad=0.02,rounding_size=0.12", "linewidth": 1.2}
-    axes.add_patch(
-        FancyBboxPatch(
-            (x - width / 2, y - 0.36), width, 0.72, facecolor=color, edgecolor=INK, zorder=3, **look
-        )
-    )
-    axes.text(x, y, text, ha="center", va="center", fontsize=9.5, zorder=4)
-
-
-def _line(axes: Axes, *points: tuple[Number, Number], color: str = INK, head: bool = True) -> None:
-    line: dict[str, Any] = {"color": color, "linewidth": 1.3}
-    for start, end in pairwise(points[:-1]):
-        axes.plot(*zip(start, end, strict=True), zorder=2, solid_capstyle="round", **line)
-    style = {"arrowstyle": "-|>" if head else "-", "shrinkA": 0, "shrinkB": 0, **line}
-    axes.annotate("", points[-1], points[-2], arrowprops=style, zorder=2)
-
-
-def _plus(axes: Axes, x: Number, y: Number) -> None:
-    axes.plot(
-        [x], [y], marker="o", markersize=12, markerfacecolor="white", markeredgecolor=POSITION_COLOR, zorder=4
-    )
-    axes.text(x, y - 0.02, "+", ha="center", va="center", fontsize=11, color=POSITION_COLOR, zorder=5)
-
-
-def _attention(axes: Axes, x: Number, y: Number, name: str) -> None:
-    """A box of an attention with its three doors; arrows end at (x - 1.1, x, x + 1.1; y + 0.62)."""
-    _box(axes, x, y, name)
-    for door, letter in zip((x - 1.1, x, x + 1.1), "qkv", strict=True):
-        axes.text(door + 0.13, y + 0.55, letter, fontsize=9, fontstyle="italic", color=MUTED, va="center")
-        _line(axes, (door, y + 0.8), (door, y + 0.38))
-
-
-def _residual(axes: Axes, x: Number, start: Number, end: Number) -> None:
-    side = x + 2.15
-    _line(axes, (x, start), (side, start), (side, end), (x + 1.82, end))
-
-
-def _self_attention(axes: Axes, x: Number, y: Number, name: str, positions: str) -> None:
-    """An attention whose queries, keys and values all come from (x, y + 1.9) above it."""
-    top = y + 1.75
-    _line(axes, (x, top + 0.35), (x, top), head=False)
-    axes.plot([x - 1.1, x + 1.1], [top, top], color=INK, linewidth=1.3, zorder=2)
-    for door in (x - 1.1, x, x + 1.1):
-        _line(axes, (door, top), (door, y + 0.75), head=False)
-    for door in (x - 1.1, x):
-        _plus(axes, door, y + 1.25)
-    axes.plot([x - 2.0, x - 0.2], [y + 1.25, y + 1.25], color=POSITION_COLOR, linewidth=1.3, zorder=1)
-    axes.text(x - 2.08, y + 1.25, positions, ha="right", va="center", fontsize=9, color=POSITION_COLOR)
-    _attention(axes, x, y, name)
-
-
 @styled
 def two_layers() -> Figure:
     """One encoder layer and one decoder layer, as published, and the doors where positions enter."""
@@ -155,23 +111,22 @@ def two_layers() -> Figure:
     for axes in grid[0]:
         axes.set_axis_off()
         axes.set_ylim(-0.9, 11.6)
-    norm = "#F3E9D8"
     left, right = grid[0]
 
     left.set_xlim(-4.35, 2.9)
     left.set_title("encoder layer", loc="center", fontsize=12)
     left.text(0, 11.05, "tokens  (B, S, C)", ha="center", va="center", fontsize=10)
-    _line(left, (0, 10.8), (0, 10.4), head=False)
-    _self_attention(left, 0, 8.3, "self-attention", "positions\nof the cells")
-    _residual(left, 0, 10.5, 7.0)
-    _line(left, (0, 7.94), (0, 7.38))
-    _box(left, 0, 7.0, "add and normalize", color=norm)
-    _line(left, (0, 6.64), (0, 5.48))
-    _residual(left, 0, 6.2, 3.8)
-    _box(left, 0, 5.1, "feed-forward")
-    _line(left, (0, 4.74), (0, 4.18))
-    _box(left, 0, 3.8, "add and normalize", color=norm)
-    _line(left, (0, 3.44), (0, 2.75))
+    draw_line(left, (0, 10.8), (0, 10.4), head=False)
+    draw_self_attention(left, 0, 8.3, "self-attention", "positions\nof the cells")
+    draw_residual(left, 0, 10.5, 7.0)
+    draw_line(left, (0, 7.94), (0, 7.38))
+    draw_block(left, 0, 7.0, "add and normalize", color=NORM_COLOR)
+    draw_line(left, (0, 6.64), (0, 5.48))
+    draw_residual(left, 0, 6.2, 3.8)
+    draw_block(left, 0, 5.1, "feed-forward")
+    draw_line(left, (0, 4.74), (0, 4.18))
+    draw_block(left, 0, 3.8, "add and normalize", color=NORM_COLOR)
+    draw_line(left, (0, 3.44), (0, 2.75))
     left.text(0, 2.5, "tokens  (B, S, C)", ha="center", va="center", fontsize=10)
     left.text(
         0,
@@ -188,15 +143,15 @@ def two_layers() -> Figure:
     right.set_xlim(-4.35, 4.5)
     right.set_title("decoder layer", loc="center", fontsize=12)
     right.text(0, 11.05, "queries  (B, $N_q$, C)", ha="center", va="center", fontsize=10)
-    _line(right, (0, 10.8), (0, 10.4), head=False)
-    _self_attention(right, 0, 8.3, "self-attention", "query\nembedding")
-    _residual(right, 0, 10.5, 7.0)
-    _line(right, (0, 7.94), (0, 7.38))
-    _box(right, 0, 7.0, "add and normalize", color=norm)
+    draw_line(right, (0, 10.8), (0, 10.4), head=False)
+    draw_self_attention(right, 0, 8.3, "self-attention", "query\nembedding")
+    draw_residual(right, 0, 10.5, 7.0)
+    draw_line(right, (0, 7.94), (0, 7.38))
+    draw_block(right, 0, 7.0, "add and normalize", color=NORM_COLOR)
     # Cross-attention: the query comes from above, key and value from the encoder.
-    _line(right, (0, 6.64), (0, 6.2), (-1.1, 6.2), (-1.1, 4.75), head=False)
-    _residual(right, 0, 6.2, 2.9)
-    _plus(right, -1.1, 5.4)
+    draw_line(right, (0, 6.64), (0, 6.2), (-1.1, 6.2), (-1.1, 4.75), head=False)
+    draw_residual(right, 0, 6.2, 2.9)
+    draw_plus(right, -1.1, 5.4)
     right.plot([-2.0, -1.3], [5.4, 5.4], color=POSITION_COLOR, linewidth=1.3, zorder=1)
     right.text(-2.08, 5.4, "query\nembedding", ha="right", va="center", fontsize=9, color=POSITION_COLOR)
     right.text(2.35, 5.72, "tokens of\nthe encoder", ha="left", va="bottom", fontsize=9)
@@ -205,21 +160,21 @@ def two_layers() -> Figure:
             [2.15, 2.15], [y - 0.17, y + 0.17], color="white", linewidth=4, solid_capstyle="butt", zorder=2.5
         )
     right.plot([1.9, 2.4], [5.65, 5.65], color=INK, linewidth=1.3, zorder=2.8)
-    _line(right, (4.4, 5.65), (1.1, 5.65), (1.1, 4.75), head=False)
-    _line(right, (1.1, 5.65), (0, 5.65), (0, 4.75), head=False)
-    _plus(right, 0, 5.15)
+    draw_line(right, (4.4, 5.65), (1.1, 5.65), (1.1, 4.75), head=False)
+    draw_line(right, (1.1, 5.65), (0, 5.65), (0, 4.75), head=False)
+    draw_plus(right, 0, 5.15)
     for ends in ([0.2, 0.94], [1.26, 2.3]):
         right.plot(ends, [5.15, 5.15], color=POSITION_COLOR, linewidth=1.3, zorder=2.8)
     right.text(2.37, 5.12, "positions", ha="left", va="center", fontsize=9, color=POSITION_COLOR)
-    _attention(right, 0, 4.2, "cross-attention")
-    _line(right, (0, 3.84), (0, 3.28))
-    _box(right, 0, 2.9, "add and normalize", color=norm)
-    _line(right, (0, 2.54), (0, 1.78))
-    _residual(right, 0, 2.2, 0.3)
-    _box(right, 0, 1.4, "feed-forward")
-    _line(right, (0, 1.04), (0, 0.68))
-    _box(right, 0, 0.3, "add and normalize", color=norm)
-    _line(right, (0, -0.06), (0, -0.5))
+    draw_attention(right, 0, 4.2, "cross-attention")
+    draw_line(right, (0, 3.84), (0, 3.28))
+    draw_block(right, 0, 2.9, "add and normalize", color=NORM_COLOR)
+    draw_line(right, (0, 2.54), (0, 1.78))
+    draw_residual(right, 0, 2.2, 0.3)
+    draw_block(right, 0, 1.4, "feed-forward")
+    draw_line(right, (0, 1.04), (0, 0.68))
+    draw_block(right, 0, 0.3, "add and normalize", color=NORM_COLOR)
+    draw_line(right, (0, -0.06), (0, -0.5))
     right.text(0, -0.72, "queries  (B, $N_q$, C)", ha="center", va="center", fontsize=10)
     return figure
 
