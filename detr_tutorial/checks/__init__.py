@@ -28,6 +28,7 @@ from detr_tutorial.checks.chapter_11 import (
     star_offsets,
 )
 from detr_tutorial.checks.chapter_12 import bilinear_sample, ms_deform_attn
+from detr_tutorial.checks.chapter_18 import learning_factor, part_factors
 
 __all__ = [
     "Check",
@@ -48,10 +49,12 @@ __all__ = [
     "greedy_match",
     "grid_offsets",
     "joint_softmax",
+    "learning_factor",
     "level_sizes",
     "ms_deform_attn",
     "multi_head_attention",
     "pad_images",
+    "part_factors",
     "pixel_centers",
     "place_of_encoding",
     "point_encoding",
