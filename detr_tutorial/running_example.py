@@ -21,6 +21,8 @@ from detr_tutorial.features import FeatureProjection, FlattenedFeatures, flatten
 from detr_tutorial.padding import PaddedBatch, normalize_image, pad_images, resize_mask
 from detr_tutorial.position import SinePositionEncoding
 from detr_tutorial.reference_points import encoder_reference_points
+from detr_tutorial.refinement import SIZE_BIAS, BoxHead
+from detr_tutorial.two_stage import FirstStage, ProposalStage
 
 STAGES = (
     "images",
@@ -33,6 +35,8 @@ STAGES = (
     "attention",
     "encoder",
     "decoder",
+    "boxes",
+    "proposals",
 )
 # The first is wider than it is high and gets padding below, the second is higher than it is wide and gets
 # padding to the right. The padded batch is 264 x 328, and no level is square.
@@ -61,6 +65,10 @@ class RunningExample(NamedTuple):
     query_embedding: Float[Tensor, "Q 2*C"] | None = None  # N(0, 1); the first half says where
     references: Float[Tensor, "B Q 2"] | None = None  # of the object queries, in [0, 1] of the picture
     queries: Float[Tensor, "B Q C"] | None = None  # after the last decoder layer: what chapter 14 ends with
+    refiner: DeformableDecoder | None = None  # the same layers, each with heads of its own
+    boxes: Float[Tensor, "B Q 4"] | None = None  # after refinement, in [0, 1]: what chapter 15 ends with
+    proposal_stage: ProposalStage | None = None
+    first_stage: FirstStage | None = None  # what chapter 16 ends with
 
 
 @torch.no_grad()
@@ -75,7 +83,9 @@ def running_example(until: str = "attention") -> RunningExample:
             and masks of strides 8, 16, 32, and the mask of the extra level; "positions": sine encodings;
             "flattened": tokens; "reference_points": of the encoder; "sampling": the attention module, and
             where it samples; "attention": its output; "encoder": six layers and their memory; "decoder": six
-            layers, the object queries they begin with, and what these are in the end.
+            layers, the object queries they begin with, and what these are in the end; "boxes": the same
+            layers with box refinement; "proposals": a first stage on the memory, which replaces learned
+            object queries.
     Returns:
         A RunningExample; fields of later stages are None.
     Raises:
@@ -132,16 +142,25 @@ def running_example(until: str = "attention") -> RunningExample:
     if last < STAGES.index("decoder"):
         return example
     halves = repeat(query_embedding, "Q (two C) -> two B Q C", two=2, B=len(memory))
-    query_positions, queries = halves.unbind()
+    query_positions, content = halves.unbind()
     references = to_references(query_positions).sigmoid()
     on_levels = to_padded_levels(references, flattened.valid_ratios)
+    queries = content
     for layer in decoder.layers:
         queries, _ = layer(
             queries, query_positions, on_levels, memory, flattened.spatial_shapes, flattened.mask
         )
-    return example._replace(
+    example = example._replace(
         decoder=decoder, query_embedding=query_embedding, references=references, queries=queries
     )
+    if last < STAGES.index("boxes"):
+        return example
+    refiner, proposal_stage = _stages(decoder)
+    refined = refiner(content, query_positions, references, memory, flattened)
+    example = example._replace(refiner=refiner, boxes=refined.layers[-1].boxes)
+    if last < STAGES.index("proposals"):
+        return example
+    return example._replace(proposal_stage=proposal_stage, first_stage=proposal_stage(memory, flattened))
 
 
 def _modules() -> tuple[SmallBackbone, FeatureProjection, Tensor, MSDeformAttn]:
@@ -168,6 +187,25 @@ def _layers(attention: MSDeformAttn) -> tuple[DeformableEncoder, DeformableDecod
         nn.init.xavier_uniform_(to_references.weight)
         nn.init.zeros_(to_references.bias)
     return encoder, decoder, query_embedding, to_references
+
+
+def _stages(decoder: DeformableDecoder) -> tuple[DeformableDecoder, ProposalStage]:
+    """Make what chapters 15 and 16 add: heads for every layer and the first stage.
+
+    The heads do not start at zero, so that there is something to see; the first has the bias of the sizes.
+    """
+    sizes = (D_MODEL, NUM_LEVELS, NUM_HEADS, NUM_POINTS, FFN_DIM, 0.0)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(SEED)
+        refiner = DeformableDecoder(NUM_LAYERS, *sizes, num_classes=NUM_CLASSES, refine_boxes=True)
+        refiner.layers = decoder.layers
+        first_head = refiner.box_heads[0]
+        assert isinstance(first_head, BoxHead)
+        last = first_head.layers[-1]
+        assert isinstance(last, nn.Linear)
+        last.bias[2:] += SIZE_BIAS
+        proposal_stage = ProposalStage(D_MODEL, NUM_QUERIES, NUM_CLASSES)
+    return refiner, proposal_stage
 
 
 def fingerprint(tensor: Tensor) -> str:

@@ -25,6 +25,8 @@ FIELDS_OF_STAGE = {
     "attention": {"output"},
     "encoder": {"encoder", "memory"},
     "decoder": {"decoder", "query_embedding", "references", "queries"},
+    "boxes": {"refiner", "boxes"},
+    "proposals": {"proposal_stage", "first_stage"},
 }
 
 
@@ -75,6 +77,9 @@ def test_the_sizes_of_every_stage(example):
     assert example.query_embedding.shape == (30, 128)
     assert example.references.shape == (2, 30, 2)
     assert example.queries.shape == (2, 30, 64)
+    assert example.boxes.shape == example.first_stage.references.shape == (2, 30, 4)
+    assert example.first_stage.queries.shape == (2, 30, 64)
+    assert example.first_stage.proposals.boxes.shape == (2, 1839, 4)
 
 
 def test_two_calls_agree_to_the_last_bit_and_share_nothing(example):
@@ -137,6 +142,17 @@ def test_the_object_queries_are_those_of_a_decoder_without_refinement(example):
     assert_close(seen[-1], example.queries)
     assert example.references[0].std(0).min() > 0.15
     assert_close(example.references[0], example.references[1])
+
+
+def test_the_boxes_come_from_the_layers_of_the_decoder_and_the_proposals_from_the_memory(example):
+    assert example.refiner.layers is example.decoder.layers
+    assert example.refiner.refine_boxes
+    positions, content = example.query_embedding.expand(2, -1, -1).chunk(2, dim=-1)
+    refined = example.refiner(content, positions, example.references, example.memory, example.flattened)
+    assert_close(refined.layers[-1].boxes, example.boxes)
+    assert (refined.layers[0].boxes - example.boxes).abs().max() > 0.01
+    again = example.proposal_stage(example.memory, example.flattened)
+    assert_close(again.references, example.first_stage.references)
 
 
 def test_the_default_ends_with_the_attention():
