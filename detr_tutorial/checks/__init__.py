@@ -28,14 +28,18 @@ from detr_tutorial.checks.chapter_11 import (
     star_offsets,
 )
 from detr_tutorial.checks.chapter_12 import bilinear_sample, ms_deform_attn
+from detr_tutorial.checks.chapter_13 import cells_heard, rest_of_layer
 from detr_tutorial.checks.chapter_18 import learning_factor, part_factors
+from detr_tutorial.checks.chapter_19 import average_precision, postprocess
 
 __all__ = [
     "Check",
     "CheckResult",
     "angles_of_cells",
+    "average_precision",
     "bilinear_sample",
     "box_sampling_locations",
+    "cells_heard",
     "class_targets",
     "crop_boxes",
     "crop_fractions",
@@ -58,8 +62,10 @@ __all__ = [
     "pixel_centers",
     "place_of_encoding",
     "point_encoding",
+    "postprocess",
     "receptive_field",
     "resize_mask",
+    "rest_of_layer",
     "sampling_locations",
     "sine_encoding",
     "star_offsets",
