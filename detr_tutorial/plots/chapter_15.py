@@ -1,0 +1,205 @@
+"""The figures of notebooks/15_box_refinement.ipynb: steps in logits, boxes by layer, units of offsets."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Rectangle
+from torch import Tensor
+
+from detr_tutorial.plots._style import (
+    GRID_COLOR,
+    HEAD_MARKERS,
+    INK,
+    LEVEL_COLORS,
+    RIGHT_COLOR,
+    WRONG_COLOR,
+    Number,
+    draw_picture,
+    draw_points,
+    draw_reference_point,
+    level_handles,
+    new_figure,
+    reference_handle,
+    styled,
+)
+
+BOX_STYLES = ((RIGHT_COLOR, "-"), (WRONG_COLOR, "--"), ("#009E73", "-."), ("#CC79A7", ":"))
+
+
+def _draw_box(axes: Axes, box: Sequence[Number] | Tensor, size: tuple[int, int], **style: Any) -> None:
+    """A box (cx, cy, w, h) in [0, 1] over a picture of (height, width) pixels."""
+    (cx, cy, w, h), (height, width) = (float(number) for number in box), size
+    corner = ((cx - w / 2) * width - 0.5, (cy - h / 2) * height - 0.5)
+    look: dict[str, Any] = {"zorder": 4, **style}
+    axes.add_patch(Rectangle(corner, w * width, h * height, fill=False, **look))
+
+
+# ---------------------------------------------------------------- logits
+
+
+@styled
+def logit_steps(starts: Sequence[Number], step: Number) -> Figure:
+    """The same step in logits from several places, on the sigmoid and on the axis of a picture.
+
+    Args:
+        starts: coordinates or sizes in (0, 1).
+        step: in logits.
+    """
+    figure, grid = new_figure(7.2, 3.1, columns=2, width_ratios=[1.25, 1])
+    curve, ruler = grid[0]
+    logits = torch.linspace(-5, 5, 201)
+    curve.plot(logits.tolist(), logits.sigmoid().tolist(), color=INK, linewidth=1.4, zorder=2)
+    curve.set(xlabel="logit", ylabel="coordinate", ylim=(-0.03, 1.03), xlim=(-5, 5))
+    curve.set_title("equal steps of the logit ...", fontsize=10.5)
+    ruler.set(xlim=(-0.03, 1.03), ylim=(-0.6, len(starts) - 0.4), yticks=[])
+    ruler.set_title("... and of the coordinate", fontsize=10.5)
+    ruler.set_xlabel("coordinate: 0 and 1 are the edges of the picture")
+    ruler.spines["left"].set_visible(False)
+    for number, start in enumerate(starts):
+        color, style = BOX_STYLES[number % len(BOX_STYLES)]
+        before = torch.logit(torch.tensor(float(start)))
+        ends = torch.stack([before, before + step])
+        values = ends.sigmoid().tolist()
+        curve.fill_between(ends.tolist(), -0.03, values, color=color, alpha=0.13, linewidth=0)
+        curve.plot(ends.tolist(), values, color=color, linestyle=style, linewidth=3.4, zorder=3)
+        curve.plot(ends[1:].tolist(), values[1:], color=color, marker=HEAD_MARKERS[number], zorder=4)
+        row = len(starts) - 1 - number
+        ruler.hlines(row, 0, 1, color=GRID_COLOR, linewidth=1)
+        arrow = {"arrowstyle": "-|>", "color": color, "linewidth": 2.2, "shrinkA": 0, "shrinkB": 0}
+        ruler.annotate("", (values[1], row), (values[0], row), arrowprops=arrow)
+        ruler.plot(values[:1], [row], color=color, marker=HEAD_MARKERS[number], zorder=4)
+        middle = min(max(sum(values) / 2, 0.14), 0.86)
+        ruler.text(
+            middle, row + 0.2, f"{values[0]:.2f} to {values[1]:.2f}", fontsize=9, color=color, ha="center"
+        )
+    return figure
+
+
+# ---------------------------------------------------------------- layer by layer
+
+
+@styled
+def boxes_by_layer(image: Tensor, objects: Tensor, stages: Sequence[tuple[str, Tensor]]) -> Figure:
+    """The boxes that a few queries stand on, from layer to layer.
+
+    Args:
+        image: (3, H, W) in [0, 1].
+        objects: (n, 4) as (cx, cy, w, h) in [0, 1], drawn as thin white lines.
+        stages: a title and (n, 4) boxes.
+    """
+    figure, grid = new_figure(7.2, 7.2 / len(stages) + 0.3, columns=len(stages), image_format="jpeg")
+    size = (image.shape[1], image.shape[2])
+    for axes, (title, boxes) in zip(grid[0], stages, strict=True):
+        draw_picture(axes, image)
+        for target in objects:
+            _draw_box(axes, target, size, edgecolor="black", linewidth=2.2)
+            _draw_box(axes, target, size, edgecolor="white", linewidth=1.1)
+        for box in boxes:
+            _draw_box(axes, box, size, edgecolor="#FFD000", linewidth=1.9, linestyle=(0, (4, 1.6)), zorder=5)
+        axes.set(xlim=(-0.5, size[1] - 0.5), ylim=(size[0] - 0.5, -0.5))
+        axes.set_title(title, fontsize=9.5, loc="center")
+    handles = [
+        Line2D([], [], color="#888888", linewidth=1.4, label="object"),
+        Line2D([], [], color="#D9A800", linewidth=1.9, linestyle=(0, (4, 1.6)), label="box"),
+    ]
+    figure.legend(handles=handles, loc="outside lower center", ncols=2)
+    return figure
+
+
+@styled
+def overlap_by_layer(curves: Sequence[tuple[str, Sequence[float], bool]]) -> Figure:
+    """How well boxes overlap their objects, at the start and after each layer.
+
+    Args:
+        curves: a name, the mean overlaps from the start to the last layer, and whether each layer starts
+            from the boxes of the one before (else all start from the first).
+    """
+    figure, grid = new_figure(7.2, 3.0)
+    axes = grid[0, 0]
+    for number, (name, overlaps, feedback) in enumerate(curves):
+        color = BOX_STYLES[number // 2 % len(BOX_STYLES)][0]
+        axes.plot(
+            range(len(overlaps)),
+            overlaps,
+            color=color,
+            linestyle="-" if feedback else ":",
+            marker="o" if feedback else "x",
+            markersize=6 if feedback else 7,
+            label=name,
+        )
+    last = len(curves[0][1]) - 1
+    axes.set_xticks(range(last + 1), ["start", *(f"layer {layer}" for layer in range(1, last + 1))])
+    axes.set_ylabel("mean overlap (IoU)")
+    axes.grid(axis="y", color=GRID_COLOR, linewidth=0.6)
+    axes.legend(loc="center left", bbox_to_anchor=(1.01, 0.5))
+    return figure
+
+
+# ---------------------------------------------------------------- two units
+
+
+@styled
+def points_of_two_layers(image: Tensor, layers: Sequence[tuple[str, Tensor, Tensor]]) -> Figure:
+    """Where one query looks in several layers.
+
+    Args:
+        image: (3, H, W) in [0, 1].
+        layers: a title, the reference (x, y) or (cx, cy, w, h), and (M, L, K, 2) sampling locations, all as
+            fractions of the picture.
+    """
+    height, width = image.shape[1:]
+    panel = 7.2 / len(layers)
+    figure, grid = new_figure(
+        7.2, panel * height / width + 0.55, columns=len(layers), image_format="jpeg", sharex=True, sharey=True
+    )
+    picture_size = torch.tensor([width, height])
+    for axes, (title, reference, locations) in zip(grid[0], layers, strict=True):
+        draw_picture(axes, image * 0.45 + 0.55)
+        heads, levels = locations.shape[:2]
+        for level in reversed(range(levels)):
+            for head in range(heads):
+                pixels = locations[head, level] * picture_size - 0.5
+                draw_points(axes, pixels, level=level, head=head, area=15, clip_on=True)
+        if len(reference) == 4:
+            _draw_box(axes, reference, (height, width), edgecolor=INK, linewidth=1.6)
+        x, y = (reference[:2] * picture_size - 0.5).tolist()
+        draw_reference_point(axes, x, y, size=10)
+        axes.set(xlim=(-0.5, width - 0.5), ylim=(height - 0.5, -0.5))
+        axes.set_title(title, fontsize=9.5, loc="center")
+    handles = [*level_handles(range(len(LEVEL_COLORS))), reference_handle()]
+    figure.legend(handles=handles, loc="outside lower center", ncols=5)
+    return figure
+
+
+# ---------------------------------------------------------------- a reader's answer against the target
+
+
+@styled
+def boxes_against_target(yours: Tensor, target: Tensor, references: Tensor | None = None) -> Figure:
+    """A few boxes (N, 4) as (cx, cy, w, h), yours dashed, the target's solid, and references as crosses."""
+    figure, grid = new_figure(4.6, 4.2)
+    axes = grid[0, 0]
+    for number, (mine, right) in enumerate(zip(yours[:4], target[:4], strict=True)):
+        color = BOX_STYLES[number % len(BOX_STYLES)][0]
+        for box, style, width in ((right, "-", 3.0), (mine, "--", 1.6)):
+            cx, cy, w, h = box.tolist()
+            look = {
+                "linestyle": style,
+                "linewidth": width,
+                "edgecolor": color if style == "-" else WRONG_COLOR,
+            }
+            axes.add_patch(Rectangle((cx - w / 2, cy - h / 2), w, h, fill=False, **look))
+        if references is not None:
+            draw_reference_point(axes, *references[number, :2].tolist(), size=8)
+    axes.add_patch(Rectangle((0, 0), 1, 1, fill=False, edgecolor=GRID_COLOR, linewidth=1))
+    axes.set(xlim=(-0.3, 1.3), ylim=(1.3, -0.3), aspect="equal")
+    handles = [
+        Line2D([], [], color=WRONG_COLOR, linestyle="--", label="yours"),
+        Line2D([], [], color=RIGHT_COLOR, linewidth=3, label="target"),
+    ]
+    figure.legend(handles=handles, loc="outside lower center", ncols=2)
+    return figure
