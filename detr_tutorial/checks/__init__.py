@@ -29,6 +29,7 @@ from detr_tutorial.checks.chapter_11 import (
 )
 from detr_tutorial.checks.chapter_12 import bilinear_sample, ms_deform_attn
 from detr_tutorial.checks.chapter_13 import cells_heard, rest_of_layer
+from detr_tutorial.checks.chapter_15 import move_boxes, refine
 from detr_tutorial.checks.chapter_18 import learning_factor, part_factors
 from detr_tutorial.checks.chapter_19 import average_precision, postprocess
 
@@ -55,6 +56,7 @@ __all__ = [
     "joint_softmax",
     "learning_factor",
     "level_sizes",
+    "move_boxes",
     "ms_deform_attn",
     "multi_head_attention",
     "pad_images",
@@ -64,6 +66,7 @@ __all__ = [
     "point_encoding",
     "postprocess",
     "receptive_field",
+    "refine",
     "resize_mask",
     "rest_of_layer",
     "sampling_locations",
