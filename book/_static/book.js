@@ -129,12 +129,14 @@ if (sections.length) {
   for (const section of sections) observer.observe(section);
 }
 
-// A link to something inside a fold opens the fold.
+// A link to something inside a fold, or to a cell that is folded, opens the fold.
 const reveal = () => {
   const target = location.hash && document.getElementById(decodeURIComponent(location.hash.slice(1)));
   for (let fold = target && target.closest("details"); fold; fold = fold.parentElement.closest("details")) {
     fold.open = true;
   }
+  const within = target && target.matches(".cell") && target.querySelector(":scope > details");
+  if (within) within.open = true;
 };
 reveal();
 addEventListener("hashchange", reveal);
