@@ -20,6 +20,7 @@ from detr_tutorial.checks.chapter_05 import cross_attention_inputs, multi_head_a
 from detr_tutorial.checks.chapter_06 import decoder_bill, level_sizes
 from detr_tutorial.checks.chapter_07 import grid_offsets, receptive_field
 from detr_tutorial.checks.chapter_08 import flatten_maps, token_address, token_patch
+from detr_tutorial.checks.chapter_09 import level_positions
 from detr_tutorial.checks.chapter_10 import decoder_reference_points, encoder_reference_points, pixel_centers
 from detr_tutorial.checks.chapter_11 import (
     box_sampling_locations,
@@ -30,6 +31,7 @@ from detr_tutorial.checks.chapter_11 import (
 from detr_tutorial.checks.chapter_12 import bilinear_sample, ms_deform_attn
 from detr_tutorial.checks.chapter_13 import cells_heard, rest_of_layer
 from detr_tutorial.checks.chapter_15 import move_boxes, refine
+from detr_tutorial.checks.chapter_17 import box_losses, class_loss
 from detr_tutorial.checks.chapter_18 import learning_factor, part_factors
 from detr_tutorial.checks.chapter_19 import average_precision, postprocess
 
@@ -39,8 +41,10 @@ __all__ = [
     "angles_of_cells",
     "average_precision",
     "bilinear_sample",
+    "box_losses",
     "box_sampling_locations",
     "cells_heard",
+    "class_loss",
     "class_targets",
     "crop_boxes",
     "crop_fractions",
@@ -55,6 +59,7 @@ __all__ = [
     "grid_offsets",
     "joint_softmax",
     "learning_factor",
+    "level_positions",
     "level_sizes",
     "move_boxes",
     "ms_deform_attn",
