@@ -13,6 +13,7 @@ const widgets = [
   ["position", "position_explorer"],
   ["cost", "cost_explorer"],
   ["matching", "matching_explorer"],
+  ["boxloss", "box_loss_explorer"],
 ];
 const entryPoints = widgets.flatMap(([folder, out]) =>
   ["index.js", "style.css"].map((file) => ({ in: join(here, "src", folder, file), out })),
