@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from detr_tutorial.checks._check import Check, Inputs
+from detr_tutorial.checks._check import Check, Inputs, Number
 from detr_tutorial.plots.chapter_07 import your_points
 
 Layers = Sequence[tuple[int, int, int]]  # (kernel, stride, dilation) of each, the first layer first
@@ -78,8 +78,7 @@ FIELD_MISTAKES: tuple[tuple[str, Field], ...] = (
         _field(strides=False),
     ),
     (
-        "you multiplied by a layer's own stride too early: it widens the steps of the layers after it, not its "
-        "own",
+        "you multiplied by a layer's own stride too early: it widens the steps of the layers after it",
         _field(step_first=True),
     ),
     (
@@ -106,7 +105,7 @@ receptive_field = Check(
 # ---------------------------------------------------------------- offsets that move, scale and turn a grid
 
 
-def grid_offsets_by_loops(angle: float, scale: float, shift: Tensor) -> Tensor:
+def grid_offsets_by_loops(angle: Number, scale: Number, shift: Tensor) -> Tensor:
     """Each of the nine points by itself: where it should be, minus where it is."""
     rows = []
     for y in (-1, 0, 1):
@@ -126,10 +125,10 @@ def _offsets(
     columns_first: bool = False,
     shift_scaled: bool = False,
     use: tuple[bool, bool, bool] = (True, True, True),
-) -> Callable[[float, float, Tensor], Tensor]:
+) -> Callable[[Number, Number, Tensor], Tensor]:
     """The right offsets with some of their parts replaced: how the known mistakes are made."""
 
-    def offsets(angle: float, scale: float, shift: Tensor) -> Tensor:
+    def offsets(angle: Number, scale: Number, shift: Tensor) -> Tensor:
         angle, scale = angle * turn * use[0], scale if use[1] else 1.0
         moved_by = shift * use[2] * (scale if shift_scaled else 1.0)
         angle = math.degrees(angle) if degrees else angle

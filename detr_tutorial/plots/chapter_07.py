@@ -1,4 +1,4 @@
-"""The figures of notebooks/07_deformable_convolution.ipynb: fixed grids, slopes of a reading, moved points."""
+"""The figures of notebooks/07_deformable_convolution.ipynb: fixed grids, slopes of readings, moved points."""
 
 from collections.abc import Sequence
 
@@ -12,6 +12,7 @@ from detr_tutorial.plots._style import (
     INK,
     RIGHT_COLOR,
     WRONG_COLOR,
+    Number,
     draw_cells,
     draw_picture,
     draw_reference_point,
@@ -49,17 +50,17 @@ def one_grid_three_sizes(image: Tensor, grids: Sequence[tuple[str, Tensor]]) -> 
         image: (3, H, W) in [0, 1].
         grids: name, and its nine points (9, 2) as (x, y) in pixels.
     """
-    figure, axes_grid = new_figure(5.2, 3.4, image_format="jpeg")
+    figure, axes_grid = new_figure(6.2, 4.1, image_format="jpeg")
     axes = axes_grid[0, 0]
     draw_picture(axes, image)
     for name, points in grids:
-        _draw_nine(axes, points)
+        _draw_nine(axes, points, size=20)
         (left, _), (_, bottom) = points.min(0).values.tolist(), points.max(0).values.tolist()
         axes.text(left, bottom + 14, name, va="top", fontsize=9, fontweight="bold", bbox=_HALO)
     return figure
 
 
-def _draw_nine(axes: Axes, points: Tensor, at_rest: Tensor | None = None, size: float = 34) -> None:
+def _draw_nine(axes: Axes, points: Tensor, at_rest: Tensor | None = None, size: Number = 34) -> None:
     """Nine points, the middle one of those at rest as a cross, and where each comes from."""
     middle = (points if at_rest is None else at_rest).mean(0).tolist()
     if at_rest is not None:
@@ -67,7 +68,7 @@ def _draw_nine(axes: Axes, points: Tensor, at_rest: Tensor | None = None, size: 
             axes.plot(*zip(start, end, strict=True), color="white", linewidth=1.0, zorder=4)
         axes.scatter(*at_rest.T.tolist(), s=12, color=INK, edgecolors="white", linewidths=0.7, zorder=5)
     axes.scatter(*points.T.tolist(), s=size, color=RIGHT_COLOR, edgecolors="white", linewidths=0.9, zorder=6)
-    draw_reference_point(axes, *middle, size=9)
+    draw_reference_point(axes, *middle, size=7)
 
 
 @styled
@@ -102,7 +103,7 @@ def stairs_and_line(row: Tensor, positions: Tensor, rounded: Tensor, between: Te
 
 
 @styled
-def loss_and_slope(positions: Tensor, loss: Tensor, slope: Tensor, start: float, end: float) -> Figure:
+def loss_and_slope(positions: Tensor, loss: Tensor, slope: Tensor, start: Number, end: Number) -> Figure:
     """A loss against the position of one point, and its slope below.
 
     Args:
@@ -121,7 +122,7 @@ def loss_and_slope(positions: Tensor, loss: Tensor, slope: Tensor, start: float,
             [place], [height], marker=marker, markersize=10, color=WRONG_COLOR, linestyle="none", label=name
         )
     upper.set_ylabel("loss")
-    upper.legend(loc="upper right", ncols=2)
+    upper.legend(loc=(0.42, 0.72), ncols=2)
     jumps = slope.diff().abs() > 1.0
     broken = np.ma.masked_array(slope.numpy(), np.append(jumps.numpy(), False))
     lower.plot(positions.tolist(), broken, color=RIGHT_COLOR)

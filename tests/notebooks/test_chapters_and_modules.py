@@ -19,6 +19,7 @@ TEACHES = {
     "04_position_encoding": ["position", "detr"],
     "05_detr": ["detr", "detections", "refinement"],
     "06_cost_of_dense_attention": ["complexity"],
+    "07_deformable_convolution": ["sampling"],
     "08_feature_flattening": ["features"],
     "09_level_embeddings": ["features"],
     "10_reference_points": ["reference_points", "padding"],
