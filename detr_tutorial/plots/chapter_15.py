@@ -57,7 +57,7 @@ def logit_steps(starts: Sequence[Number], step: Number) -> Figure:
     curve.set_title("equal steps of the logit ...", fontsize=10.5)
     ruler.set(xlim=(-0.03, 1.03), ylim=(-0.6, len(starts) - 0.4), yticks=[])
     ruler.set_title("... and of the coordinate", fontsize=10.5)
-    ruler.set_xlabel("coordinate: 0 and 1 are the edges of the picture")
+    ruler.set_xlabel("0 and 1: edges of the picture")
     ruler.spines["left"].set_visible(False)
     for number, start in enumerate(starts):
         color, style = BOX_STYLES[number % len(BOX_STYLES)]
@@ -91,9 +91,11 @@ def boxes_by_layer(image: Tensor, objects: Tensor, stages: Sequence[tuple[str, T
         objects: (n, 4) as (cx, cy, w, h) in [0, 1], drawn as thin white lines.
         stages: a title and (n, 4) boxes.
     """
-    figure, grid = new_figure(7.2, 7.2 / len(stages) + 0.3, columns=len(stages), image_format="jpeg")
+    rows = -(-len(stages) // 2)
+    figure, grid = new_figure(5.8, 3.0 * rows + 0.3, rows=rows, columns=2, image_format="jpeg")
+    figure.image_quality = 65
     size = (image.shape[1], image.shape[2])
-    for axes, (title, boxes) in zip(grid[0], stages, strict=True):
+    for axes, (title, boxes) in zip(grid.flatten(), stages, strict=False):
         draw_picture(axes, image)
         for target in objects:
             _draw_box(axes, target, size, edgecolor="black", linewidth=2.2)
