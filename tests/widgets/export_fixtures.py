@@ -21,6 +21,7 @@ from detr_tutorial.deformable_attention import ms_deform_attn
 from detr_tutorial.padding import pad_images, resize_mask, valid_ratios
 from detr_tutorial.position import SinePositionEncoding
 from detr_tutorial.reference_points import encoder_reference_points, sampling_locations
+from detr_tutorial.sampling import bilinear_sample, deform_conv2d, kernel_grid
 from detr_tutorial.widgets._packing import pack, pack_table
 from detr_tutorial.widgets.padding_explorer import STRIDES, map_size
 
@@ -216,6 +217,33 @@ def cost() -> dict[str, Any]:
     return {"cases": cases}
 
 
+def sampling() -> dict[str, Any]:
+    """Readings of one map with their slopes, and responses of kernels whose nine points have moved."""
+    generator = torch.Generator().manual_seed(6)
+    level_map = torch.randn(4, 6, generator=generator, dtype=torch.float64)
+    anywhere = torch.rand(30, 2, generator=generator, dtype=torch.float64) * torch.tensor([9, 7]) - 1.5
+    exact = torch.tensor([[0, 0], [2, 1], [5, 3], [-1, 1], [6, 2], [2.5, 1], [-3, 9]], dtype=torch.float64)
+    points = torch.cat([anywhere, exact]).requires_grad_()
+    readings = bilinear_sample(level_map[None, None], points[None])
+    (slopes,) = torch.autograd.grad(readings.sum(), points)
+    grid, kernels = kernel_grid().double(), []
+    for scale in (0.0, 1.5):
+        moved = grid + scale * torch.randn(9, 2, generator=generator, dtype=torch.float64)
+        kernel = torch.randn(9, generator=generator, dtype=torch.float64)
+        offsets = (moved - grid).expand(1, 4, 6, 9, 2)
+        response = deform_conv2d(level_map[None, None], offsets, kernel.view(1, 1, 3, 3), padding=1)
+        kernels.append(
+            {"points": moved.tolist(), "kernel": kernel.tolist(), "response": response[0, 0].tolist()}
+        )
+    return {
+        "map": level_map.tolist(),
+        "points": points.tolist(),
+        "readings": readings.flatten().tolist(),
+        "slopes": slopes.tolist(),
+        "kernels": kernels,
+    }
+
+
 FIXTURES = {
     "bilinear": bilinear,
     "attention": attention,
@@ -224,6 +252,7 @@ FIXTURES = {
     "matching": matching,
     "position": position,
     "cost": cost,
+    "sampling": sampling,
 }
 
 
