@@ -14,6 +14,7 @@ const widgets = [
   ["cost", "cost_explorer"],
   ["matching", "matching_explorer"],
   ["boxloss", "box_loss_explorer"],
+  ["bilinear", "bilinear_explorer"],
 ];
 const entryPoints = widgets.flatMap(([folder, out]) =>
   ["index.js", "style.css"].map((file) => ({ in: join(here, "src", folder, file), out })),

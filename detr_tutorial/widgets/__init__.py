@@ -1,5 +1,6 @@
 """Widgets that a reader moves by hand, in Jupyter and on a page without a kernel."""
 
+from detr_tutorial.widgets.bilinear_explorer import BilinearExplorer
 from detr_tutorial.widgets.box_loss_explorer import BoxLossExplorer
 from detr_tutorial.widgets.cost_explorer import CostExplorer
 from detr_tutorial.widgets.matching_explorer import MatchingExplorer
@@ -8,6 +9,7 @@ from detr_tutorial.widgets.position_explorer import PositionExplorer
 from detr_tutorial.widgets.sampling_points_explorer import SamplingPointsExplorer
 
 __all__ = [
+    "BilinearExplorer",
     "BoxLossExplorer",
     "CostExplorer",
     "MatchingExplorer",
