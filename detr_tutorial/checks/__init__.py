@@ -31,6 +31,7 @@ from detr_tutorial.checks.chapter_11 import (
 from detr_tutorial.checks.chapter_12 import bilinear_sample, ms_deform_attn
 from detr_tutorial.checks.chapter_13 import cells_heard, rest_of_layer
 from detr_tutorial.checks.chapter_15 import move_boxes, refine
+from detr_tutorial.checks.chapter_16 import encode_boxes, grid_proposals
 from detr_tutorial.checks.chapter_17 import box_losses, class_loss
 from detr_tutorial.checks.chapter_18 import learning_factor, part_factors
 from detr_tutorial.checks.chapter_19 import average_precision, postprocess
@@ -52,11 +53,13 @@ __all__ = [
     "cxcywh_to_xyxy",
     "decoder_bill",
     "decoder_reference_points",
+    "encode_boxes",
     "encoder_reference_points",
     "flatten_maps",
     "frozen_batch_norm",
     "greedy_match",
     "grid_offsets",
+    "grid_proposals",
     "joint_softmax",
     "learning_factor",
     "level_positions",
