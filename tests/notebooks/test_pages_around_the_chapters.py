@@ -81,3 +81,95 @@ def test_every_departure_names_a_cell_or_a_test_that_shows_it():
 def test_official_files_are_named_at_a_fixed_commit(page):
     for link in OFFICIAL.findall(text_of(page)):
         assert re.search(r"/blob/[0-9a-f]{40}/|/issues/\d+$|/pull/\d+$", link), link
+
+
+# Solutions
+
+
+def exercises_of(path: Path) -> dict[str, list[str]]:
+    """Return the ids of the solutions below each exercise of a notebook."""
+    found: dict[str, list[str]] = {}
+    inside, current = False, ""
+    for cell in nbformat.read(path, as_version=4).cells:
+        if cell.cell_type == "markdown":
+            for line in cell.source.splitlines():
+                if line.startswith("## "):
+                    inside, current = line == "## Exercises", ""
+                elif inside and line.startswith("### "):
+                    current = line.removeprefix("### ")
+                    found[current] = []
+        elif "solution" in cell.metadata.get("tags", []):
+            assert current, f"{cell.id} stands outside of an exercise: the list of solutions misses it"
+            found[current].append(cell.id)
+    return found
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "notebooks").glob("*.ipynb")), ids=lambda path: path.stem)
+def test_every_exercise_has_a_heading_of_its_own_and_a_solution_below_it(path):
+    exercises = exercises_of(path)
+    assert len(exercises) >= 3
+    for title, solutions in exercises.items():
+        assert re.match(r"\d\. ", title), title
+        assert solutions, title
+
+
+# API reference
+
+
+def test_the_reference_has_every_public_module():
+    private = {"sparse_attention"}  # one form of ms_deform_attn, without a name of its own
+    shown = set(re.findall(r"automodule:: detr_tutorial\.(\S+)", text_of(ROOT / "book" / "api.md")))
+    package = ROOT / "detr_tutorial"
+    files = [*package.glob("*.py"), *(package / "data").glob("*.py")]
+    modules = {file.relative_to(package).with_suffix("").as_posix().replace("/", ".") for file in files}
+    modules |= {"data.photos"}
+    assert shown == {m for m in modules if not m.split(".")[-1].startswith("_")} - private
+
+
+# How to cite
+
+
+def test_how_to_cite_is_in_step_with_the_citation_file():
+    page = text_of(ROOT / "book" / "citing.md")
+    entries = {
+        key: dict(re.findall(r"^\s+(\w+)\s*= \{+(.*?)\}+,?$", body, flags=re.M))
+        for key, body in re.findall(r"^@\w+\{(\w+),\n(.*?)^\}", page, flags=re.M | re.S)
+    }
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+    ours = entries["detr_tutorial"]
+    assert ours["title"] == citation["title"]
+    assert ours["version"] == str(citation["version"])
+    assert ours["license"] == citation["license"]
+    assert ours["author"] == citation["authors"][0]["name"]
+    config = yaml.safe_load((ROOT / "_config.yml").read_text(encoding="utf-8"))
+    assert ours["year"] == config["copyright"]
+    paper = citation["references"][0]
+    theirs = entries["zhu2021deformable"]
+    assert theirs["title"].replace("{", "").replace("}", "") == paper["title"]
+    assert theirs["year"] == str(paper["year"])
+    names = [f"{author['family-names']}, {author['given-names']}" for author in paper["authors"]]
+    assert theirs["author"] == " and ".join(names)
+
+
+# Map of equations
+
+
+def test_every_equation_has_a_function_a_chapter_a_test_and_an_official_place():
+    page = text_of(ROOT / "book" / "map.md")
+    entries = re.findall(r"^([A-Z].*)\n((?:: .*\n)+)", page, flags=re.M)
+    assert len(entries) > 30
+    for term, text in entries:
+        ours, test, official = text.strip().split("\n")
+        assert OBJECT.search(ours), term
+        assert re.search(r"\{chapter\}`\d\d`", ours), term
+        assert TEST.search(test), term
+        assert official.startswith(": Official: "), term
+        assert OFFICIAL.search(official) or "none" in official, term
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_every_chapter_a_page_names_by_number_is_planned(page):
+    from tests.notebooks.test_chapters_and_modules import TEACHES
+
+    numbers = {name[:2] for name in TEACHES} | {"07"}
+    assert set(re.findall(r"\{chapter\}`(?:[^`<]*<)?(\d\d)>?`", text_of(page))) <= numbers

@@ -82,6 +82,7 @@ def stylesheet() -> str:
     return base + "\n".join(",".join(names) + "{" + look + "}" for look, names in groups.items()) + "\n"
 
 
+UNBROKEN = re.compile(r'<span class="pre">([^<]*)</span>')
 PLAIN = re.compile(r'<span class="(?:n|p|w)">([^<]*)</span>')
 
 
@@ -90,7 +91,7 @@ def without_plain_spans(body: str) -> str:
 
     They are more than half of what a page of code weighs.
     """
-    return PLAIN.sub(r"\1", body)
+    return PLAIN.sub(r"\1", UNBROKEN.sub(r"\1", body))
 
 
 def write_style(app: Sphinx) -> None:
