@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from einops import rearrange
 from scipy.optimize import linear_sum_assignment
-from torchvision.ops import box_convert, generalized_box_iou
+from torchvision.ops import box_convert, box_iou, generalized_box_iou
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
@@ -244,6 +244,42 @@ def sampling() -> dict[str, Any]:
     }
 
 
+def boxloss() -> dict[str, Any]:
+    """Losses of pairs of boxes and their slopes: near, apart, inside, and with edges that meet."""
+    generator = torch.Generator().manual_seed(6)
+    scale, low = torch.tensor([1, 1, 0.5, 0.5]), torch.tensor([0, 0, 0.05, 0.05])
+    boxes, others = (
+        torch.rand(24, 4, generator=generator, dtype=torch.float64) * scale + low for _ in range(2)
+    )
+    exact = torch.tensor(
+        [
+            [[0.5, 0.5, 0.25, 0.25], [0.5, 0.5, 0.25, 0.25]],  # equal
+            [[0.25, 0.5, 0.25, 0.25], [0.5, 0.5, 0.25, 0.25]],  # side by side, edges meet
+            [[0.5, 0.5, 0.25, 0.25], [0.5, 0.5, 0.5, 0.25]],  # inside, two edges meet
+            [[0.5, 0.5, 0.125, 0.25], [0.5625, 0.5, 0.5, 0.75]],  # inside
+            [[0.25, 0.25, 0.25, 0.25], [0.5, 0.5, 0.25, 0.25]],  # corners meet
+        ],
+        dtype=torch.float64,
+    )
+    boxes, others = torch.cat([boxes, exact[:, 0]]), torch.cat([others, exact[:, 1]])
+    cases = []
+    for box, other in zip(boxes, others, strict=True):
+        moved = box.clone().requires_grad_()
+        corners = [box_convert(each[None], "cxcywh", "xyxy") for each in (moved, other)]
+        losses = {
+            "l1": (moved - other).abs().sum(),
+            "iou": 1 - box_iou(*corners)[0, 0],
+            "giou": 1 - generalized_box_iou(*corners)[0, 0],
+        }
+        losses["sum"] = 5 * losses["l1"] + 2 * losses["giou"]
+        numbers = {}
+        for name, loss in losses.items():
+            (slopes,) = torch.autograd.grad(loss, moved, retain_graph=True)
+            numbers[name] = {"value": loss.item(), "slopes": slopes.tolist()}
+        cases.append({"box": box.tolist(), "other": other.tolist(), "losses": numbers})
+    return {"cases": cases}
+
+
 FIXTURES = {
     "bilinear": bilinear,
     "attention": attention,
@@ -253,6 +289,7 @@ FIXTURES = {
     "position": position,
     "cost": cost,
     "sampling": sampling,
+    "boxloss": boxloss,
 }
 
 

@@ -21,7 +21,7 @@ function overlaps(box, other) {
   for (let corner = 0; corner < 4; corner += 1) {
     const [axis, across, sign] = [corner % 2, 1 - (corner % 2), corner < 2 ? -1 : 1];
     const inner = share(sign * b[corner], sign * a[corner]); // this edge of the box bounds the common part
-    const dC = inside[axis] >= 0 ? sign * inner * common[across] : 0;
+    const dC = inside[axis] > 0 ? sign * inner * common[across] : 0;
     const dF = sign * share(sign * a[corner], sign * b[corner]) * frame[across];
     const dU = sign * side[across] - dC;
     iouSlopes[corner] = (dC * U - C * dU) / U ** 2;
