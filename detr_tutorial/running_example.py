@@ -63,6 +63,7 @@ class RunningExample(NamedTuple):
     memory: Float[Tensor, "B S C"] | None = None  # what chapter 13 ends with
     decoder: DeformableDecoder | None = None  # without box refinement
     query_embedding: Float[Tensor, "Q 2*C"] | None = None  # N(0, 1); the first half says where
+    to_references: nn.Linear | None = None  # a sigmoid makes its two numbers a reference
     references: Float[Tensor, "B Q 2"] | None = None  # of the object queries, in [0, 1] of the picture
     queries: Float[Tensor, "B Q C"] | None = None  # after the last decoder layer: what chapter 14 ends with
     refiner: DeformableDecoder | None = None  # the same layers, each with heads of its own
@@ -151,7 +152,11 @@ def running_example(until: str = "attention") -> RunningExample:
             queries, query_positions, on_levels, memory, flattened.spatial_shapes, flattened.mask
         )
     example = example._replace(
-        decoder=decoder, query_embedding=query_embedding, references=references, queries=queries
+        decoder=decoder,
+        query_embedding=query_embedding,
+        to_references=to_references,
+        references=references,
+        queries=queries,
     )
     if last < STAGES.index("boxes"):
         return example

@@ -24,7 +24,7 @@ FIELDS_OF_STAGE = {
     "sampling": {"attention", "sampling"},
     "attention": {"output"},
     "encoder": {"encoder", "memory"},
-    "decoder": {"decoder", "query_embedding", "references", "queries"},
+    "decoder": {"decoder", "query_embedding", "to_references", "references", "queries"},
     "boxes": {"refiner", "boxes"},
     "proposals": {"proposal_stage", "first_stage"},
 }
