@@ -15,6 +15,9 @@ const widgets = [
   ["matching", "matching_explorer"],
   ["boxloss", "box_loss_explorer"],
   ["bilinear", "bilinear_explorer"],
+  ["deformconv", "deformable_conv_explorer"],
+  ["tokens", "token_explorer"],
+  ["refinement", "refinement_explorer"],
 ];
 const entryPoints = widgets.flatMap(([folder, out]) =>
   ["index.js", "style.css"].map((file) => ({ in: join(here, "src", folder, file), out })),
