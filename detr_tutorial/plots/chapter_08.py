@@ -110,7 +110,11 @@ def padding_in_the_list(mask: Tensor, spatial_shapes: SpatialShapes, names: Sequ
 
 @styled
 def tokens_on_photograph(
-    image: Tensor, canvas: tuple[int, int], spatial_shapes: SpatialShapes, tokens: Sequence[int]
+    image: Tensor,
+    canvas: tuple[int, int],
+    spatial_shapes: SpatialShapes,
+    tokens: Sequence[int],
+    title: str = "four tokens that cover the same place, one a level",
 ) -> Figure:
     """Where tokens stand: their patches on the padded photograph, and their places in the list.
 
@@ -118,7 +122,8 @@ def tokens_on_photograph(
         image: (3, H, W) in [0, 1].
         canvas: (height, width) of the padded batch, in pixels.
         spatial_shapes: (height, width) of the levels.
-        tokens: indices into the list, one or more of each level.
+        tokens: indices into the list.
+        title: of the picture.
     """
     figure, grid = new_figure(6.4, 4.9, rows=2, image_format="jpeg", height_ratios=(6, 1))
     photo, strip = grid[:, 0]
@@ -147,10 +152,11 @@ def tokens_on_photograph(
             fontsize=9,
             annotation_clip=False,
         )
-    photo.set_title("four tokens that cover the same place, one a level")
+    photo.set_title(title)
     strip.set(xlim=(0, total), ylim=(-0.9, 1.9), yticks=[], xticks=[])
     strip.spines[:].set_visible(False)
-    figure.legend(handles=level_handles(), loc="outside lower center", ncols=4)
+    levels = range(len(spatial_shapes))
+    figure.legend(handles=level_handles(levels), loc="outside lower center", ncols=4)
     return figure
 
 

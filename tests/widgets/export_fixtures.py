@@ -18,6 +18,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from detr_tutorial.complexity import layer_costs, level_shapes
 from detr_tutorial.deformable_attention import ms_deform_attn
+from detr_tutorial.features import flatten_levels
 from detr_tutorial.padding import pad_images, resize_mask, valid_ratios
 from detr_tutorial.position import SinePositionEncoding
 from detr_tutorial.reference_points import encoder_reference_points, sampling_locations
@@ -280,6 +281,35 @@ def boxloss() -> dict[str, Any]:
     return {"cases": cases}
 
 
+def tokens() -> dict[str, Any]:
+    """Level, row, column, padding and middle of every token, from maps that hold them and were flattened."""
+    cases = []
+    for size, canvas, shapes in (
+        ((30, 40), (30, 47), ((4, 6), (2, 3), (1, 2))),
+        ((104, 81), (104, 131), ((13, 17), (7, 9), (4, 5), (2, 3))),
+    ):
+        maps, masks = [], []
+        mask = torch.ones(1, *canvas, dtype=torch.bool)
+        mask[:, : size[0], : size[1]] = False
+        for level, (height, width) in enumerate(shapes):
+            row, column = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
+            maps.append(torch.stack([torch.full_like(row, level), row, column])[None].double())
+            masks.append(resize_mask(mask, (height, width)))
+        flattened = flatten_levels(maps, maps, masks, torch.zeros(len(shapes), 3).double())
+        ratios = torch.ones(1, len(shapes), 2, dtype=torch.float64)
+        cases.append(
+            {
+                "size": list(size),
+                "canvas": list(canvas),
+                "shapes": [list(shape) for shape in shapes],
+                "addresses": flattened.tokens[0].int().tolist(),
+                "padding": flattened.mask[0].int().tolist(),
+                "middles": encoder_reference_points(shapes, ratios)[0, :, 0].tolist(),
+            }
+        )
+    return {"cases": cases}
+
+
 FIXTURES = {
     "bilinear": bilinear,
     "attention": attention,
@@ -290,6 +320,7 @@ FIXTURES = {
     "cost": cost,
     "sampling": sampling,
     "boxloss": boxloss,
+    "tokens": tokens,
 }
 
 
