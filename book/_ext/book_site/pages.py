@@ -80,9 +80,17 @@ def plain_roles(body: str) -> str:
     )
     body = re.sub(r'<div role="list" (class="citation-list)', r"<div \1", body)
     body = body.replace("<aside", "<div").replace("</aside>", "</div>")
+    # The arguments of a signature, one a line, are no list of definitions.
+    body = re.sub(r'<dt class="sig.*?</dt>', lambda sig: plain_lines(sig[0]), body, flags=re.S)
     # The corner of a table with row headings is no heading.
     body = re.sub(r"<th\b([^>]*)>\s*(?:<p>\s*</p>)?\s*</th>", r"<td\1></td>", body)
     return re.sub(r"<a\b([^>]*)>((?:(?!</a>).)*)</a>", name_link, body, flags=re.S)
+
+
+def plain_lines(signature: str) -> str:
+    """Return a signature with its arguments in plain blocks instead of a list."""
+    signature = signature.replace("<dl>", '<div class="arguments">').replace("</dl>", "</div>")
+    return signature.replace("<dd>", "<div>").replace("</dd>", "</div>")
 
 
 def name_link(link: re.Match[str]) -> str:

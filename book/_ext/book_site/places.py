@@ -100,21 +100,26 @@ class ChapterRole(ReferenceRole):
     def run(self) -> tuple[list[nodes.Node], list[nodes.system_message]]:
         number = int(self.target)
         text = self.title if self.has_explicit_title else f"chapter {number:02}"
-        kept(self.env, "book_chapter_links").setdefault(self.env.docname, True)
         docname = chapters_of(self.env).get(number)
-        if docname is None:
-            return [nodes.inline(text, text)], []
-        reference = pending_xref(
-            "",
-            nodes.inline(text, text),
-            refdomain="std",
-            reftype="doc",
-            reftarget=f"/{docname}",
-            refexplicit=True,
-            refdoc=self.env.docname,
-            refwarn=True,
-        )
-        return [reference], []
+        return [reference_or_text(self, text, "doc", docname and f"/{docname}")], []
+
+
+class CellRole(ReferenceRole):
+    """A code cell by its id: plain text until its chapter is in the book."""
+
+    def run(self) -> tuple[list[nodes.Node], list[nodes.system_message]]:
+        published = int(self.target[2:4]) in chapters_of(self.env)
+        return [reference_or_text(self, self.title, "ref", self.target if published else None)], []
+
+
+def reference_or_text(role: ReferenceRole, text: str, kind: str, target: str | None) -> nodes.Node:
+    """Return a reference, or the text alone where there is no target yet."""
+    kept(role.env, "book_chapter_links")[role.env.docname] = True
+    content = nodes.inline(text, text)
+    if target is None:
+        return content
+    options = {"reftype": kind, "reftarget": target, "refdoc": role.env.docname}
+    return pending_xref("", content, refdomain="std", refexplicit=True, refwarn=True, **options)
 
 
 class TestRole(SphinxRole):
@@ -186,6 +191,7 @@ def stale_lists(app: Sphinx, env: BuildEnvironment) -> list[str]:
 def setup(app: Sphinx) -> None:
     app.add_node(SolutionsList)
     app.add_role("chapter", ChapterRole())
+    app.add_role("cell", CellRole())
     app.add_role("test", TestRole())
     app.add_directive("solutions", Solutions)
     app.connect("doctree-read", name_cells)
