@@ -260,9 +260,9 @@ def learning_curves(
         axes.set_title(title, fontsize=10)
         axes.set_xlabel({"step": "training steps", "cpu_minutes": "CPU minutes"}[x_name])
         axes.set_xlim(left=0)
-        axes.set_ylim(bottom=0)
         axes.grid(True, axis="y", color=GRID_COLOR, linewidth=0.5)
         axes.set_axisbelow(True)
+    grid[0, 0].set_ylim(bottom=0)  # shared, and it ends the fitting to what is drawn: after all panels
     grid[0, 0].set_ylabel("AP, in percent")
     lines = [
         Line2D([], [], markersize=5, label=MODEL_NAMES[model], **_MODEL_LINES[model]) for model in models
