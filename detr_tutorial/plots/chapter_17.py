@@ -161,7 +161,7 @@ def descents(paths: Mapping[str, Tensor], overlaps: Mapping[str, Tensor], other:
     lengths = [len(values) for values in overlaps.values()]
     _curves(below, torch.arange(max(lengths)), overlaps)
     below.set(xlabel="step", ylabel="IoU", ylim=(-0.03, 1.05))
-    below.legend(loc=(0.4, 0.24))
+    below.legend(loc="center", bbox_to_anchor=(0.5, 0.44), ncols=2, fontsize=8)
     return figure
 
 
