@@ -30,6 +30,7 @@ from detr_tutorial.checks.chapter_11 import (
 )
 from detr_tutorial.checks.chapter_12 import bilinear_sample, ms_deform_attn
 from detr_tutorial.checks.chapter_13 import cells_heard, rest_of_layer
+from detr_tutorial.checks.chapter_14 import count_duplicates, object_queries
 from detr_tutorial.checks.chapter_15 import move_boxes, refine
 from detr_tutorial.checks.chapter_16 import encode_boxes, grid_proposals
 from detr_tutorial.checks.chapter_17 import box_losses, class_loss
@@ -47,6 +48,7 @@ __all__ = [
     "cells_heard",
     "class_loss",
     "class_targets",
+    "count_duplicates",
     "crop_boxes",
     "crop_fractions",
     "cross_attention_inputs",
@@ -67,6 +69,7 @@ __all__ = [
     "move_boxes",
     "ms_deform_attn",
     "multi_head_attention",
+    "object_queries",
     "pad_images",
     "part_factors",
     "pixel_centers",
