@@ -146,7 +146,7 @@ def path_of_a_point(level_map: Tensor, path: Tensor, losses: Tensor) -> Figure:
     """
     figure, grid = new_figure(7.2, 2.9, columns=2, width_ratios=(1.35, 1))
     axes, curve = grid[0]
-    shown = axes.imshow(level_map.numpy(), cmap="Greys", vmin=-0.2, vmax=float(level_map.max()) * 1.6)
+    axes.imshow(level_map.numpy(), cmap="Greys", vmin=-0.1, vmax=float(level_map.max()) * 3)
     draw_cells(axes, (level_map.shape[0], level_map.shape[1]), margin=0)
     for row, line in enumerate(level_map.tolist()):
         for column, value in enumerate(line):
@@ -155,7 +155,6 @@ def path_of_a_point(level_map: Tensor, path: Tensor, losses: Tensor) -> Figure:
     for place, marker, name in ((path[0], "s", "start"), (path[-1], "*", "end")):
         style = {"markersize": 11, "color": WRONG_COLOR, "markeredgecolor": "white", "linestyle": "none"}
         axes.plot(*[[number] for number in place.tolist()], marker=marker, label=name, zorder=6, **style)
-    del shown
     axes.set_xlabel("x, in cells")
     axes.set_ylabel("y, in cells")
     axes.legend(loc="lower right", frameon=True, framealpha=0.95)
@@ -174,12 +173,15 @@ def moved_grids(image: Tensor, panels: Sequence[tuple[str, Tensor, Tensor]], at_
         panels: title, the nine points (9, 2) as (x, y) in pixels, the response (H, W).
         at_rest: (9, 2), the nine points at rest.
     """
-    figure, grid = new_figure(7.2, 3.5, rows=2, columns=len(panels), image_format="jpeg")
+    figure, grid = new_figure(7.2, 2.9, rows=2, columns=len(panels), image_format="jpeg")
     largest = max(float(response.abs().max()) for _, _, response in panels) * 0.6
     for column, (title, points, response) in enumerate(panels):
         photo, answer = grid[:, column]
         draw_picture(photo, image)
         _draw_nine(photo, points, None if points.equal(at_rest) else at_rest, size=16)
+        (x, y), zoom = at_rest.mean(0).tolist(), 0.33  # the surroundings of the kernel
+        height, width = image.shape[1:]
+        photo.set(xlim=(x - zoom * width, x + zoom * width), ylim=(y + zoom * height, y - zoom * height))
         photo.set_title(title, fontsize=9)
         answer.imshow(response.numpy(), cmap="PuOr", vmin=-largest, vmax=largest)
         answer.set(xticks=[], yticks=[])
@@ -197,7 +199,7 @@ def points_of_stacked_layers(image: Tensor, panels: Sequence[tuple[str, Tensor]]
         panels: title, and points (P, 2) as (x, y) in pixels; those that coincide are drawn once.
         middle: (2,), the place of the output.
     """
-    figure, grid = new_figure(7.2, 2.1, columns=len(panels), image_format="jpeg")
+    figure, grid = new_figure(7.2, 2.0, columns=len(panels), image_format="jpeg")
     for axes, (title, points) in zip(grid[0], panels, strict=True):
         draw_picture(axes, image)
         distinct = points.round(decimals=2).unique(dim=0)
@@ -205,8 +207,9 @@ def points_of_stacked_layers(image: Tensor, panels: Sequence[tuple[str, Tensor]]
             *distinct.T.tolist(), s=4, color=WRONG_COLOR, edgecolors="white", linewidths=0.2, zorder=5
         )
         draw_reference_point(axes, *middle.tolist(), size=9)
-        height, width = image.shape[1:]
-        axes.set(xlim=(-0.5, width - 0.5), ylim=(height - 0.5, -0.5))
+        (x, y), (height, width) = middle.tolist(), image.shape[1:]
+        zoom = 0.42  # the surroundings of the place
+        axes.set(xlim=(x - zoom * width, x + zoom * width), ylim=(y + zoom * height, y - zoom * height))
         axes.set_title(title, fontsize=9)
     return figure
 
