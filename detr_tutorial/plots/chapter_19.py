@@ -25,6 +25,7 @@ from detr_tutorial.plots._style import (
 MUTED = "#666666"
 ANSWER_COLOR, OBJECT_COLOR, WRONG_ANSWER_COLOR = "#56B4E9", "#FFFFFF", "#F0A35E"  # on dark rims
 LINES = ("-", "--", "-.", ":")
+FONT = 7.5  # of words on pictures, in points
 
 
 class Panel(NamedTuple):
@@ -46,7 +47,41 @@ def _draw_boxes(axes: Axes, boxes: Tensor, color: str, width: Number, dashed: bo
         axes.add_patch(box)
 
 
-def _draw_panel(axes: Axes, panel: Panel) -> None:
+def _place_words(
+    words: Sequence[str], boxes: Tensor, size: tuple[int, int], letter: tuple[float, float]
+) -> list[tuple[float, float]]:
+    """Where each word begins (left, bottom): near its box, inside the picture, and off other words.
+
+    Args:
+        words: one a box; an empty one takes no place.
+        boxes: (n, 4) as corners.
+        size: (height, width) of the picture.
+        letter: height and width of a letter, in pixels of the picture.
+    """
+    taken: list[tuple[float, float, float, float]] = []
+    places = []
+    for word, (x1, y1, x2, y2) in zip(words, boxes.tolist(), strict=True):
+        wide, high = len(word) * letter[1], letter[0]
+        gap = 0.25 * high
+        best, least = (x1, y1), float("inf")
+        for bottom in (y1 - gap, y2 + high + gap, y2 - gap, y1 + high + gap, (y1 + y2 + high) / 2):
+            for left in (x1, x2 - wide, (x1 + x2 - wide) / 2):
+                x = min(max(left, 0.0), max(0.0, size[1] - wide))
+                y = min(max(bottom, high), size[0] - gap)
+                cost = 0.05 * (abs(x - left) + abs(y - bottom))
+                for other in taken:
+                    across = min(x + wide, other[2]) - max(x, other[0])
+                    down = min(y, other[3]) - max(y - high, other[1])
+                    cost += max(0.0, across) * max(0.0, down)
+                if cost < least:
+                    best, least = (x, y), cost
+        places.append(best)
+        if word:
+            taken.append((best[0], best[1] - high, best[0] + wide, best[1]))
+    return places
+
+
+def _draw_panel(axes: Axes, panel: Panel, inches: Number) -> None:
     draw_picture(axes, panel.image)
     axes.images[-1].set_interpolation("bilinear")
     axes.set_title(panel.title, loc="center", fontsize=9.5)
@@ -54,23 +89,18 @@ def _draw_panel(axes: Axes, panel: Panel) -> None:
     axes.set_autoscale_on(False)
     if panel.objects is not None:
         _draw_boxes(axes, panel.objects, OBJECT_COLOR, 1.1, dashed=True)
+    colors = []
     for index, box in enumerate(panel.boxes.detach()):
         wrong = index < len(panel.wrong) and panel.wrong[index]
-        color = WRONG_ANSWER_COLOR if wrong else ANSWER_COLOR
-        _draw_boxes(axes, box[None], color, 2.2 if wrong else 1.3)
-        if index < len(panel.words):
-            x, y = box[0].clamp(0, width * 0.98).item(), box[1].item()
-            above = y > 0.09 * height
-            text = axes.text(
-                min(x, width * (1 - 0.062 * len(panel.words[index]))) if width == height else x,
-                y - 0.015 * height if above else box[3].item() + 0.02 * height,
-                panel.words[index],
-                color=color,
-                fontsize=7.5,
-                fontweight="bold",
-                va="bottom" if above else "top",
-            )
-            text.set_path_effects([withStroke(linewidth=2, foreground="#000000")])
+        colors.append(WRONG_ANSWER_COLOR if wrong else ANSWER_COLOR)
+        _draw_boxes(axes, box[None], colors[-1], 2.2 if wrong else 1.3)
+    if not panel.words:
+        return
+    points = width / (inches * 72)  # pixels of the picture in a point of the page
+    places = _place_words(panel.words, panel.boxes, (height, width), (FONT * points, 0.68 * FONT * points))
+    for word, color, (x, y) in zip(panel.words, colors, places, strict=True):
+        text = axes.text(x, y, word, color=color, fontsize=FONT, fontweight="bold", va="baseline")
+        text.set_path_effects([withStroke(linewidth=2, foreground="#000000")])
 
 
 @styled
@@ -85,9 +115,9 @@ def pictures(panels: Sequence[Panel], columns: int = 3) -> Figure:
     height, width = panels[0].image.shape[1:]
     side = 7.2 / columns
     figure, grid = new_figure(7.2, rows * (side * height / width + 0.28), rows, columns, image_format="jpeg")
-    figure.image_quality = 60
+    figure.image_quality = 50
     for axes, panel in zip(grid.flat, panels, strict=False):
-        _draw_panel(axes, panel)
+        _draw_panel(axes, panel, 0.96 * side)
     for axes in grid.flat[len(panels) :]:
         axes.set_axis_off()
     return figure
