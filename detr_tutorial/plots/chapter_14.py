@@ -190,7 +190,8 @@ def duplicates_by_layer(lines: Sequence[tuple[str, Sequence[int]]]) -> Figure:
         layers = range(1, len(counts) + 1)
         axes.plot(layers, counts, marker=marker, linestyle=line, color=color, label=name)
         for layer, count in zip(layers, counts, strict=True):
-            axes.annotate(str(count), (layer, count), xytext=(0, 6), textcoords="offset points", ha="center")
+            place = {"xytext": (0, 7 if line == "--" else -15), "textcoords": "offset points", "ha": "center"}
+            axes.annotate(str(count), (layer, count), **place)
     axes.set(xlabel="decoder layer", ylabel="duplicates", xticks=list(layers))
     axes.margins(y=0.2)
     axes.legend(loc="center right")
