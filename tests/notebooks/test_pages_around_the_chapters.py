@@ -188,3 +188,16 @@ def test_the_glossary_is_in_order_and_every_word_names_its_chapter():
     assert list(terms) == sorted(terms, key=str.lower)
     for term, text in terms.items():
         assert re.search(r"\{chapter\}`\d\d`", text), term
+
+
+# Figures
+
+
+def test_no_two_figures_of_the_book_have_one_name():
+    names = [
+        name
+        for path in sorted((ROOT / "notebooks").glob("*.ipynb"))
+        for cell in nbformat.read(path, as_version=4).cells
+        if (name := cell.metadata.get("mystnb", {}).get("figure", {}).get("name"))
+    ]
+    assert sorted(set(names)) == sorted(names)
