@@ -41,7 +41,8 @@ def maps_and_list(spatial_shapes: SpatialShapes, marked: int) -> Figure:
     start = 0
     for level, (height, width) in enumerate(spatial_shapes):
         axes, tint, color = grid[0, level], _TINTS[level], LEVEL_COLORS[level]
-        draw_cells(axes, (height, width), color=color, margin=0.35)
+        margin = 0.35 * width / spatial_shapes[0][1]  # in cells: all maps cover one canvas, at one scale
+        draw_cells(axes, (height, width), color=color, margin=margin)
         for cell in range(height * width):
             row, column = divmod(cell, width)
             axes.add_patch(Rectangle((column - 0.5, row - 0.5), 1, 1, facecolor=tint, zorder=0))
@@ -98,9 +99,11 @@ def padding_in_the_list(mask: Tensor, spatial_shapes: SpatialShapes, names: Sequ
             axes.spines[:].set_visible(False)
             ticks = [start for start in starts if first <= start <= last and start != starts[-2]]
             axes.set_xticks(ticks)
+        grid[row, 0].get_xticklabels()[-1].set_horizontalalignment("right")  # two times the same number
+        grid[row, 1].get_xticklabels()[0].set_horizontalalignment("left")
         grid[row, 0].set_ylabel(name)
     grid[-1, 0].set_xlabel("token (level 0)")
-    grid[-1, 1].set_xlabel("token (levels 1 to 3)")
+    grid[-1, 1].set_xlabel("token (levels 1 to 3), stretched")
     shades = (("#525252", "padding"), ("#EDEDED", "photograph"))
     shaded = [Patch(facecolor=shade, edgecolor=MUTED, label=name) for shade, name in shades]
     handles = [*level_handles(), *shaded]
@@ -181,7 +184,7 @@ def two_orders(right: Tensor, wrong: Tensor, size: tuple[int, int]) -> Figure:
         wrong: (H, W) the number that stands at each place after a mistake.
         size: (height, width) of the map.
     """
-    figure, grid = new_figure(6.4, 2.3, columns=2)
+    figure, grid = new_figure(6.4, 2.9, columns=2)
     panels = ((right, "row by row: every cell is back"), (wrong, "height and width exchanged"))
     for axes, (numbers, title) in zip(grid[0], panels, strict=True):
         draw_cells(axes, size, color=GRID_COLOR, margin=0.2)
@@ -191,4 +194,6 @@ def two_orders(right: Tensor, wrong: Tensor, size: tuple[int, int]) -> Figure:
                 axes.text(column, row, int(numbers[row, column]), ha="center", va="center", fontsize=9)
         draw_cells(axes, size, color=GRID_COLOR, margin=0.2)
         axes.set_title(title)
+        axes.set(xlabel="column", ylabel="row")
+    figure.supxlabel("number and color: which cell the place shows", fontsize=9)
     return figure
