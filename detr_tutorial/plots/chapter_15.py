@@ -60,22 +60,21 @@ def logit_steps(starts: Sequence[Number], step: Number) -> Figure:
     ruler.set_xlabel("0 and 1: edges of the picture")
     ruler.spines["left"].set_visible(False)
     for number, start in enumerate(starts):
-        color, style = BOX_STYLES[number % len(BOX_STYLES)]
+        color, marker = BOX_STYLES[number % len(BOX_STYLES)][0], HEAD_MARKERS[number % len(HEAD_MARKERS)]
         before = torch.logit(torch.tensor(float(start)))
-        ends = torch.stack([before, before + step])
-        values = ends.sigmoid().tolist()
-        curve.fill_between(ends.tolist(), -0.03, values, color=color, alpha=0.13, linewidth=0)
-        curve.plot(ends.tolist(), values, color=color, linestyle=style, linewidth=3.4, zorder=3)
-        curve.plot(ends[1:].tolist(), values[1:], color=color, marker=HEAD_MARKERS[number], zorder=4)
+        strip = torch.linspace(float(before), float(before + step), 21)
+        on_curve = strip.sigmoid().tolist()
+        curve.fill_between(strip.tolist(), -0.03, on_curve, color=color, alpha=0.13, linewidth=0)
+        curve.plot(strip.tolist(), on_curve, color=color, linewidth=3, solid_capstyle="butt", zorder=3)
+        curve.plot([float(before)], on_curve[:1], color=color, marker=marker, markersize=5.5, zorder=4)
         row = len(starts) - 1 - number
         ruler.hlines(row, 0, 1, color=GRID_COLOR, linewidth=1)
-        arrow = {"arrowstyle": "-|>", "color": color, "linewidth": 2.2, "shrinkA": 0, "shrinkB": 0}
-        ruler.annotate("", (values[1], row), (values[0], row), arrowprops=arrow)
-        ruler.plot(values[:1], [row], color=color, marker=HEAD_MARKERS[number], zorder=4)
-        middle = min(max(sum(values) / 2, 0.14), 0.86)
-        ruler.text(
-            middle, row + 0.2, f"{values[0]:.2f} to {values[1]:.2f}", fontsize=9, color=color, ha="center"
-        )
+        ruler.hlines(row, on_curve[0], on_curve[-1], color=color, linewidth=3)
+        ruler.vlines(on_curve[-1], row - 0.14, row + 0.14, color=color, linewidth=1.6)
+        ruler.plot(on_curve[:1], [row], color=color, marker=marker, markersize=5.5, zorder=4)
+        middle = min(max((on_curve[0] + on_curve[-1]) / 2, 0.14), 0.86)
+        label = f"{on_curve[0]:.2f} to {on_curve[-1]:.2f}"
+        ruler.text(middle, row + 0.24, label, fontsize=9, color=color, ha="center")
     return figure
 
 
@@ -122,22 +121,17 @@ def overlap_by_layer(curves: Sequence[tuple[str, Sequence[float], bool]]) -> Fig
     """
     figure, grid = new_figure(7.2, 3.0)
     axes = grid[0, 0]
+    last = len(curves[0][1]) - 1
     for number, (name, overlaps, feedback) in enumerate(curves):
         color = BOX_STYLES[number // 2 % len(BOX_STYLES)][0]
-        axes.plot(
-            range(len(overlaps)),
-            overlaps,
-            color=color,
-            linestyle="-" if feedback else ":",
-            marker="o" if feedback else "x",
-            markersize=6 if feedback else 7,
-            label=name,
-        )
-    last = len(curves[0][1]) - 1
+        look = {"linestyle": "-", "marker": "o"} if feedback else {"linestyle": ":", "marker": "x"}
+        axes.plot(range(last + 1), overlaps, color=color, markersize=6.5, **look)
+        end = (last, overlaps[-1])
+        axes.annotate(name, end, (9, 0), textcoords="offset points", color=color, va="center", fontsize=9)
+    axes.set(xlim=(-0.15, last * 1.62), ylabel="mean overlap (IoU)")
     axes.set_xticks(range(last + 1), ["start", *(f"layer {layer}" for layer in range(1, last + 1))])
-    axes.set_ylabel("mean overlap (IoU)")
-    axes.grid(axis="y", color=GRID_COLOR, linewidth=0.6)
-    axes.legend(loc="center left", bbox_to_anchor=(1.01, 0.5))
+    axes.spines["bottom"].set_bounds(-0.15, last)
+    axes.hlines(axes.get_yticks()[1:-1], -0.15, last, color=GRID_COLOR, linewidth=0.6, zorder=0)
     return figure
 
 
