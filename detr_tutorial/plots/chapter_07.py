@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patheffects import withStroke
 from torch import Tensor
 
 from detr_tutorial.plots._style import (
@@ -31,14 +32,14 @@ def reached_cells(panels: Sequence[tuple[str, Tensor]]) -> Figure:
     Args:
         panels: title, and (H, W) number of paths from each input cell; all of one size.
     """
-    figure, grid = new_figure(7.2, 2.25, columns=len(panels))
+    figure, grid = new_figure(7.2, 2.1, columns=len(panels))
     for axes, (title, paths) in zip(grid[0], panels, strict=True):
         height, width = paths.shape
         shown = np.ma.masked_equal(paths.sqrt().numpy(), 0)  # the root: the rim stays visible
         axes.imshow(shown, cmap="Blues", vmin=-0.25 * float(paths.max()) ** 0.5)
         draw_cells(axes, (height, width), numbers=False, margin=0)
         axes.plot([width // 2], [height // 2], marker="x", color=WRONG_COLOR, markersize=5)
-        axes.set_title(title, fontsize=9)
+        axes.set_title(f"{title}: up to {paths.max():.0f} paths", fontsize=9)
     return figure
 
 
@@ -148,16 +149,18 @@ def path_of_a_point(level_map: Tensor, path: Tensor, losses: Tensor) -> Figure:
     axes, curve = grid[0]
     axes.imshow(level_map.numpy(), cmap="Greys", vmin=-0.1, vmax=float(level_map.max()) * 3)
     draw_cells(axes, (level_map.shape[0], level_map.shape[1]), margin=0)
+    halo = withStroke(linewidth=2, foreground="white")
+    number: dict = {"fontsize": 7, "color": INK, "zorder": 7, "path_effects": [halo]}
     for row, line in enumerate(level_map.tolist()):
         for column, value in enumerate(line):
-            axes.text(column, row - 0.3, f"{value:.1f}", ha="center", va="center", fontsize=7, color=MUTED)
+            axes.text(column - 0.44, row - 0.42, f"{value:.1f}", ha="left", va="top", **number)
     axes.plot(*path.T.tolist(), color=RIGHT_COLOR, marker="o", markersize=3.5, linewidth=1.2)
     for place, marker, name in ((path[0], "s", "start"), (path[-1], "*", "end")):
         style = {"markersize": 11, "color": WRONG_COLOR, "markeredgecolor": "white", "linestyle": "none"}
         axes.plot(*[[number] for number in place.tolist()], marker=marker, label=name, zorder=6, **style)
     axes.set_xlabel("x, in cells")
     axes.set_ylabel("y, in cells")
-    axes.legend(loc="lower right", frameon=True, framealpha=0.95)
+    axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=2)
     curve.plot(losses.tolist(), color=RIGHT_COLOR)
     curve.set_xlabel("step")
     curve.set_ylabel("loss")

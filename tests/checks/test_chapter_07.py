@@ -106,5 +106,5 @@ def test_the_chapters_convolution_equals_torchvisions(chapter, seed):
 
 
 def test_the_moving_layer_of_the_chapter_learned_where_the_answer_is(chapter):
-    assert chapter["deformable"] < 0.02 * chapter["spread"] < 0.1 * chapter["ordinary"]
+    assert chapter["deformable"] < 0.02 * chapter["variance"] < 0.1 * chapter["ordinary"]
     assert chapter["grid"].equal(kernel_grid())
