@@ -8,6 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
+from matplotlib.ticker import PercentFormatter
 from torch import Tensor
 
 from detr_tutorial.plots._style import (
@@ -132,9 +133,9 @@ def found_by_count(counts: Sequence[int], before: Sequence[Number], after: Seque
     axes = grid[0, 0]
     axes.plot(counts, after, color=RIGHT_COLOR, marker="o", label="proposals")
     axes.plot(counts, before, color=WRONG_COLOR, marker="x", linestyle="--", label="boxes around their cells")
-    axes.set(
-        xscale="log", ylim=(0, 1.04), xlabel="number of proposals taken, best first", ylabel="objects found"
-    )
+    axes.set(xscale="log", ylim=(-0.04, 1.04), ylabel="objects found")
+    axes.set_xlabel("number of proposals taken, best first (logarithmic)")
+    axes.yaxis.set_major_formatter(PercentFormatter(xmax=1, decimals=0))
     axes.set_xticks(list(counts), [str(count) for count in counts])
     axes.minorticks_off()
     axes.grid(axis="y", color=GRID_COLOR, linewidth=0.6)
