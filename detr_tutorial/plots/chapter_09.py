@@ -38,7 +38,7 @@ def alike(rows: Mapping[str, Sequence[Tensor]], marked: tuple[int, int, int]) ->
                 vmin=0,
                 vmax=1,
                 extent=(0, width, height, 0),
-                aspect=height / width * 1.25,
+                aspect=0.8 * width / height,  # all levels cover one canvas
             )
             axes.set(xticks=[], yticks=[])
             axes.spines[:].set(visible=True, color=LEVEL_COLORS[level], linewidth=2.5)
@@ -65,9 +65,9 @@ def three_starts(losses: Mapping[str, Sequence[float]]) -> Figure:
     for (name, curve), (color, line) in zip(losses.items(), styles, strict=False):
         axes.plot(list(curve), color=color, linestyle=line, linewidth=2.2, label=name)
     axes.axhline(np.log(4), color="#AAAAAA", linewidth=1, zorder=0)
-    axes.annotate("guessing", (len(curve) - 1, np.log(4)), ha="right", va="bottom", fontsize=9)
+    axes.annotate("guessing: ln 4", (len(curve) - 1, np.log(4)), ha="right", va="bottom", fontsize=9)
     axes.set(xlabel="step", ylabel="loss", xlim=(0, len(curve) - 1), ylim=(0, None))
-    axes.legend(loc="lower left")
+    axes.legend(loc="upper right", bbox_to_anchor=(1, 0.86))
     return figure
 
 
