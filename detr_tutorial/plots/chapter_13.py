@@ -57,6 +57,7 @@ def encoder_layer() -> Figure:
     layer.plot([-1.0, 0], [9.25, 9.25], color=REFERENCE_COLOR, linewidth=1.5, zorder=1)
     layer.text(-2.08, 9.22, "references", ha="right", va="center", fontsize=9, color=REFERENCE_COLOR)
     draw_attention(layer, 0, 8.1, "deformable attention", doors=("q", "", "v"))
+    draw_line(layer, (0, 8.95), (0, 8.48), color=REFERENCE_COLOR)
     draw_residual(layer, 0, 10.5, 6.8)
     draw_line(layer, (0, 7.74), (0, 7.18))
     draw_block(layer, 0, 6.8, "add and normalize", color=NORM_COLOR)

@@ -62,6 +62,7 @@ def decoder_layer() -> Figure:
     draw_line(axes, (0, 7.44), (0, 7.0), (-1.1, 7.0), (-1.1, 5.6), head=False)
     draw_positions(axes, -1.1, 6.45, "")
     draw_attention(axes, 0, 4.8, "deformable attention", doors=("q", "", "v"))
+    draw_line(axes, (0, 5.65), (0, 5.18), color=REFERENCE_COLOR)
     draw_residual(axes, 0, 7.0, 3.5)
     draw_line(axes, (0, 4.44), (0, 3.88))
     draw_block(axes, 0, 3.5, "add and normalize", color=NORM_COLOR)
@@ -81,12 +82,13 @@ def decoder_layer() -> Figure:
     axes.plot([-5.4, -0.2], [10.5, 10.5], **orange)
     axes.plot([-5.4, -1.3], [6.45, 6.45], **orange)
     draw_line(axes, (-5.4, 6.45), (-5.4, 5.75), color=POSITION_COLOR)
-    axes.text(-5.4, 5.45, "linear, sigmoid", ha="center", va="center", fontsize=9)
+    axes.text(-5.4, 5.45, "linear, sigmoid: once", ha="center", va="center", fontsize=9)
     draw_line(axes, (-5.4, 5.15), (-5.4, 4.5), color=REFERENCE_COLOR, head=False)
     axes.text(-5.4, 4.2, "reference points", ha="center", va="center", fontsize=9.5, color=REFERENCE_COLOR)
     green = {"color": REFERENCE_COLOR, "linewidth": 1.5, "zorder": 1}
     axes.plot([-4.0, -2.5, -2.5], [4.2, 4.2, 5.85], **green)
     axes.plot([-2.5, -1.2], [5.85, 5.85], **green)
+    axes.text(-3.25, 3.85, "× valid ratios", ha="center", va="center", fontsize=8.5, color=REFERENCE_COLOR)
     axes.plot([-1.0, 0, 0], [5.85, 5.85, 5.6], **green)
     # The memory, on the right: values only.
     axes.text(5.0, 5.85, "the memory\n(B, S, C)", ha="center", va="center", fontsize=10)
@@ -111,7 +113,7 @@ def spread(panels: Sequence[tuple[str, Tensor]]) -> Figure:
     figure, grid = new_figure(7.2, 2.75, columns=len(panels))
     for axes, (title, points) in zip(grid[0], panels, strict=True):
         x, y = points.detach().T.tolist()
-        axes.scatter(x, y, marker="+", s=26, color=REFERENCE_COLOR, linewidths=1.1)
+        axes.scatter(x, y, marker=".", s=5, color=REFERENCE_COLOR, linewidths=0)
         axes.set(xlim=(0, 1), ylim=(1, 0), aspect="equal", xticks=[0, 0.5, 1], yticks=[0, 0.5, 1])
         axes.spines[:].set(visible=True, color=MUTED)
         axes.set_title(title, fontsize=9.5, loc="center")
@@ -127,7 +129,7 @@ def places(rows: Sequence[tuple[str, Sequence[int], Tensor, Tensor]]) -> Figure:
             the answer was given an object, (N, Q).
     """
     columns = len(rows[0][1])
-    figure, grid = new_figure(7.2, 2.15 * len(rows), rows=len(rows), columns=columns)
+    figure, grid = new_figure(7.2, 1.7 * len(rows), rows=len(rows), columns=columns)
     for axes_of_row, (name, queries, boxes, given) in zip(grid, rows, strict=True):
         for axes, query in zip(axes_of_row, queries, strict=True):
             matched = given[:, query]
@@ -200,15 +202,16 @@ def duplicates_by_layer(lines: Sequence[tuple[str, Sequence[int]]]) -> Figure:
 
 @styled
 def attention_among_queries(
-    panels: Sequence[tuple[str, Tensor]], groups: Sequence[tuple[str, int]]
+    panels: Sequence[tuple[str, Tensor]], groups: Sequence[tuple[str, int]], answering: Sequence[int]
 ) -> Figure:
     """Attention weights of queries on queries, sorted by the object that their proposals lie on.
 
     Args:
         panels: a title and (Q, Q) weights, mean over the heads.
         groups: a name for each object and how many queries it has, in the order of the rows.
+        answering: the rows of the queries that answer in the end; their columns are marked.
     """
-    figure, grid = new_figure(7.2, 3.0, columns=len(panels))
+    figure, grid = new_figure(7.2, 2.75, columns=len(panels))
     edges = np.cumsum([0] + [number for _, number in groups])
     top = max(float(weights.max()) for _, weights in panels)
     for axes, (title, weights) in zip(grid[0], panels, strict=True):
@@ -216,13 +219,15 @@ def attention_among_queries(
         for edge in edges[1:-1]:
             for line in (axes.axhline, axes.axvline):
                 line(edge - 0.5, color=INK, linewidth=0.7, linestyle=":")
-        axes.set(xticks=[], yticks=[])
+        axes.set(yticks=[])
+        axes.set_xticks(answering, ["▲"] * len(answering), fontsize=7, color=WRONG_COLOR)
+        axes.tick_params(length=0, pad=1)
         axes.set_title(title, fontsize=9.5, loc="center")
-        axes.set_xlabel("is read", fontsize=9)
+        axes.set_xlabel("query that is read", fontsize=9)
     middles = [(start + end - 1) / 2 for start, end in pairwise(edges)]
     grid[0, 0].set_yticks(middles, [name for name, _ in groups], fontsize=8.5)
-    grid[0, 0].tick_params(length=0)
-    figure.colorbar(shown, ax=grid, shrink=0.75, pad=0.01).ax.tick_params(labelsize=8)
+    grid[0, 0].set_ylabel("query that reads", fontsize=9)
+    figure.colorbar(shown, ax=grid, shrink=0.6, pad=0.01).ax.tick_params(labelsize=8)
     return figure
 
 
