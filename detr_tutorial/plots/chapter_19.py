@@ -27,6 +27,8 @@ ANSWER_COLOR, OBJECT_COLOR, WRONG_ANSWER_COLOR = "#56B4E9", "#FFFFFF", "#F0A35E"
 LINES = ("-", "--", "-.", ":")
 FONT = 7.5  # of words on pictures, in points
 
+Numbers = Sequence[Number] | np.ndarray
+
 
 class Panel(NamedTuple):
     """One picture with answers on it; boxes are (n, 4) as (x1, y1, x2, y2) in pixels of the picture."""
@@ -115,7 +117,7 @@ def pictures(panels: Sequence[Panel], columns: int = 3) -> Figure:
     height, width = panels[0].image.shape[1:]
     side = 7.2 / columns
     figure, grid = new_figure(7.2, rows * (side * height / width + 0.28), rows, columns, image_format="jpeg")
-    figure.image_quality = 50
+    figure.image_quality = 46
     for axes, panel in zip(grid.flat, panels, strict=False):
         _draw_panel(axes, panel, 0.96 * side)
     for axes in grid.flat[len(panels) :]:
@@ -125,10 +127,10 @@ def pictures(panels: Sequence[Panel], columns: int = 3) -> Figure:
 
 @styled
 def over_thresholds(
-    thresholds: Sequence[Number],
-    precisions: Sequence[Number],
-    recalls: Sequence[Number],
-    duplicates: Sequence[Number],
+    thresholds: Numbers,
+    precisions: Numbers,
+    recalls: Numbers,
+    duplicates: Numbers,
 ) -> Figure:
     """What a threshold keeps: precision and recall, and how much of the answers are duplicates.
 
@@ -146,7 +148,9 @@ def over_thresholds(
         (duplicates, "duplicates", INK, ":"),
     ):
         axes.plot(thresholds, values, color=color, linestyle=line, linewidth=2, label=name)
-    axes.set(xlabel="threshold on the score", ylim=(0, 1.02), xlim=(thresholds[0], thresholds[-1]))
+    axes.set(
+        xlabel="threshold on the score", ylabel="share", ylim=(0, 1.02), xlim=(thresholds[0], thresholds[-1])
+    )
     axes.grid(color=GRID_COLOR, linewidth=0.5)
     axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
     return figure
@@ -157,17 +161,19 @@ def _draw_curve(axes: Axes, recall: np.ndarray, precision: np.ndarray, markers: 
     levels = np.linspace(0, 1, 101)
     where = np.searchsorted(recall, levels, side="left")
     heights = np.append(envelope, 0.0)[where]
-    axes.vlines(levels, 0, heights, color="#A8D0EA", linewidth=1.3, label="101 readings")
-    axes.plot(recall, precision, color=INK, linewidth=1, marker="o" if markers else None, label="as measured")
+    axes.vlines(levels, 0, heights, color="#A8D0EA", linewidth=0.7, label="101 readings")
+    marker = "o" if markers else None
+    axes.plot(recall, precision, color=INK, linewidth=1, marker=marker, label="as measured", zorder=3)
     axes.step(
         np.concatenate([[0], recall]),
         np.concatenate([envelope[:1], envelope]),
         where="pre",
         color=WRONG_COLOR,
-        linestyle="--",
+        linewidth=3,
         label="best from here on",
     )
     axes.set(xlabel="recall", ylabel="precision", xlim=(-0.02, 1.02), ylim=(0, 1.06))
+    axes.set_xticks([0, 0.5, 1], ["0", "0.5", "1"])
 
 
 @styled
@@ -193,7 +199,7 @@ def precision_recall(curves: Sequence[tuple[str, np.ndarray, np.ndarray]], marke
 
 
 @styled
-def ap_by_overlap(overlaps: Sequence[Number], lines: Sequence[tuple[str, Sequence[Number]]]) -> Figure:
+def ap_by_overlap(overlaps: Numbers, lines: Sequence[tuple[str, Numbers]]) -> Figure:
     """AP at each overlap that is demanded, one line a size of the objects.
 
     Args:
