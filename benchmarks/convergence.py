@@ -34,7 +34,7 @@ MODELS: dict[str, ModelConfig] = {
     "deformable_refined": DeformableDETRConfig.shapes(two_stage=False),
 }
 EVALUATIONS = 8  # of a run, at equal distances
-PATH = Path("benchmarks/convergence.json")
+PATH = Path(__file__).parents[1] / "detr_tutorial" / "data" / "convergence.json"
 FIELDS = (
     "data",
     "steps",

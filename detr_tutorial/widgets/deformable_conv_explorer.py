@@ -185,7 +185,7 @@ class DeformableConvExplorer(BookWidget, bundle="deformable_conv_explorer"):
             '<table class="dw-table dcx-table dcx-asleep" aria-hidden="true">'
             f"<caption>weight × reading, point by point</caption><tbody>{lines}</tbody></table>"
             f'<p class="dcx-status">At row {y}, column {x} the kernel “{escape(self.kernel)}” answers '
-            f"{_number(response[y, x].item())}. The points can be moved where scripts are on.</p></div></div>"
+            f"{_number(response[y, x].item())}. Scripts move the points.</p></div></div>"
         )
 
 

@@ -39,7 +39,10 @@ def assert_ids_differ(page: Page) -> None:
 
 
 def assert_within(page: Page, width: int, body: str) -> None:
-    """The page does not scroll sideways, and nothing in the widget's body is cut off."""
+    """The page does not scroll sideways, and nothing in the widget's body is cut off, drawings included.
+
+    What leaves a drawing by its edge is cut off by the drawing, at every width alike.
+    """
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     assert page.evaluate(
         """body => [...document.querySelectorAll(`${body} *`)]

@@ -78,9 +78,10 @@ def test_keys_move_the_point_by_an_eighth_or_by_a_cell(open_page, html):
     for key, place in [
         ("ArrowRight", (1.325, 0.6)),
         ("ArrowDown", (1.325, 0.725)),
-        ("Shift+ArrowRight", (2.325, 0.725)),
-        ("Shift+ArrowUp", (2.325, -0.275)),
-        ("ArrowLeft", (2.2, -0.275)),
+        ("ArrowLeft", (1.2, 0.725)),
+        ("Shift+ArrowRight", (2.2, 0.725)),
+        ("ArrowUp", (2.2, 0.6)),
+        ("Shift+ArrowUp", (2.2, -0.4)),
     ]:
         page.keyboard.press(key)
         assert point_of(page) == place

@@ -20,8 +20,11 @@ const COLUMNS = ["cx", "cy", "w", "h"];
 const SHORT = { ...NAMES, sum: "sum" };
 
 const between = (number, low, high) => Math.min(Math.max(number, low), high);
-const allowed = (box) =>
-  box.map((number, index) => (index < 2 ? between(number, 0, 1) : between(number, SMALLEST, LARGEST)));
+/** The nearest box of an allowed size that lies in the picture, so that its handles stay in reach. */
+function allowed([cx, cy, ...sides]) {
+  const [w, h] = sides.map((side) => between(side, SMALLEST, LARGEST));
+  return [between(cx, w / 2, 1 - w / 2), between(cy, h / 2, 1 - h / 2), w, h];
+}
 
 function render({ model, el }) {
   const scene = model.get("scene");
