@@ -46,6 +46,7 @@ def assert_within(page: Page, width: int, body: str) -> None:
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     assert page.evaluate(
         """body => [...document.querySelectorAll(`${body} *`)]
+            .filter((element) => !element.ownerSVGElement)
             .every((element) => element.getBoundingClientRect().right <= innerWidth + 1)""",
         body,
     )
