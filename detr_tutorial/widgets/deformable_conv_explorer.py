@@ -169,7 +169,7 @@ class DeformableConvExplorer(BookWidget, bundle="deformable_conv_explorer"):
             for legend, names in (("Points", self.arrangements), ("Kernel", KERNELS))
         )
         box = f'viewBox="0 0 {WIDTH} {tall:g}" role="img"'
-        legend = "response: orange below 0, white 0, violet above" if signed else "response: dark 0, bright 1"
+        legend = "response: orange below 0, violet above" if signed else "response: dark 0, bright 1"
         lines = ("<tr>" + "<td>0</td>" * 3 + "</tr>") * 3
         return (
             '<div class="dw dcx"><div class="dw-body">'

@@ -217,7 +217,7 @@ function render({ model, el }) {
     const same = (one, other) => one.every((point, index) => point.every((number, axis) => number === other[index][axis]));
     shapes.set(names.find((key) => same(arrangements[key], points)));
     choices.set(name);
-    legend.text(signed ? "response: orange below 0, white 0, violet above" : "response: dark 0, bright 1");
+    legend.text(signed ? "response: orange below 0, violet above" : "response: dark 0, bright 1");
     const longest = Math.max(...points.map(([dx, dy], i) => Math.hypot(dx - (i % 3) + 1, dy - Math.floor(i / 3) + 1)));
     const text =
       `At row ${place[1]}, column ${place[0]} the kernel “${name}” answers ${format(response, 3)}. ` +
