@@ -266,11 +266,11 @@ def boxloss() -> dict[str, Any]:
     cases = []
     for box, other in zip(boxes, others, strict=True):
         moved = box.clone().requires_grad_()
-        corners = [box_convert(each[None], "cxcywh", "xyxy") for each in (moved, other)]
+        one, two = (box_convert(each[None], "cxcywh", "xyxy") for each in (moved, other))
         losses = {
             "l1": (moved - other).abs().sum(),
-            "iou": 1 - box_iou(*corners)[0, 0],
-            "giou": 1 - generalized_box_iou(*corners)[0, 0],
+            "iou": 1 - box_iou(one, two)[0, 0],
+            "giou": 1 - generalized_box_iou(one, two)[0, 0],
         }
         losses["sum"] = 5 * losses["l1"] + 2 * losses["giou"]
         numbers = {}
