@@ -158,7 +158,7 @@ class_loss = Check(
     mistakes=CLASS_LOSS_MISTAKES,
     example={
         "logits": torch.tensor(
-            [[-1.5, 0.5, 2.0], [-3.0, -2.0, -4.0], [1.0, -0.5, -2.5], [0.0, -1.0, 0.5], [-2.0, 3.0, -1.0]]
+            [[-1.5, 0.5, -2.0], [-3.0, -2.0, -4.0], [1.0, -0.5, -2.5], [0.0, -1.0, 0.5], [-2.0, 1.0, -1.0]]
         ),
         "queries": torch.tensor([0, 4]),
         "labels": torch.tensor([2, 1]),

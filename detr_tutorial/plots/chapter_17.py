@@ -7,6 +7,7 @@ import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
+from matplotlib.patheffects import withStroke
 from torch import Tensor
 
 from detr_tutorial.plots._style import (
@@ -68,8 +69,9 @@ def class_prices(p: Tensor, prices: Mapping[str, Tensor], marked: Tensor, values
     _curves(axes, p, prices)
     axes.scatter(marked.tolist(), values.tolist(), color=INK, zorder=5, s=26)
     for x, y in zip(marked.tolist(), values.tolist(), strict=True):
-        axes.annotate(f"{y:+.3f}".replace("-", "−"), (x, y), (7, 8), textcoords="offset points", fontsize=9)
-    axes.set(xlabel="probability of the object's class", ylabel="price", ylim=(-2.6, 1.9))
+        offset = (7, 8) if x < 0.8 else (-44, -9)  # clear of the curves
+        axes.annotate(f"{y:+.3f}".replace("-", "−"), (x, y), offset, textcoords="offset points", fontsize=9)
+    axes.set(xlabel="probability of the object's class", ylabel="price", ylim=(-3.3, 1.9))
     axes.legend(loc="lower left")
     return figure
 
@@ -123,11 +125,14 @@ def landscapes(
             down[..., 1].numpy(),
             angles="xy",
             color="white",
+            edgecolor=OBJECT_COLOR,
+            linewidth=0.5,
             scale=15,
-            width=0.008,
+            width=0.009,
             pivot="mid",
         )
         _box(axes, other, "white", dashed=True, width=2.2)
+        axes.patches[-1].set_path_effects([withStroke(linewidth=4, foreground=OBJECT_COLOR)])
         _box(axes, box, "#56B4E9", width=2.2)
         _square(axes)
         axes.set_title(f"{name}: {float(loss.min()):.2f} to {float(loss.max()):.2f}", fontsize=10)
@@ -147,7 +152,9 @@ def descents(paths: Mapping[str, Tensor], overlaps: Mapping[str, Tensor], other:
     figure, grid = new_figure(7.2, 4.2, rows=2, columns=len(names), height_ratios=(1.25, 1))
     for axes, name in zip(grid[0], names, strict=True):
         steps = len(paths[name])
-        for index, share in ((0, 0.25), (steps // 12, 0.45), (steps // 5, 0.65), (steps - 1, 1.0)):
+        largest = int(paths[name][:, 2:].prod(-1).argmax())
+        shown = sorted({0, steps // 12, largest, steps - 1})
+        for index, share in zip(shown, torch.linspace(0.25, 1, len(shown)).tolist(), strict=True):
             _box(axes, paths[name][index], RIGHT_COLOR, width=0.8 + 1.6 * share)
             axes.patches[-1].set_alpha(0.3 + 0.7 * share)
         axes.plot(*paths[name][:, :2].T.tolist(), color=WRONG_COLOR, linewidth=1.4, zorder=5)
@@ -161,7 +168,7 @@ def descents(paths: Mapping[str, Tensor], overlaps: Mapping[str, Tensor], other:
     lengths = [len(values) for values in overlaps.values()]
     _curves(below, torch.arange(max(lengths)), overlaps)
     below.set(xlabel="step", ylabel="IoU", ylim=(-0.03, 1.05))
-    below.legend(loc="center", bbox_to_anchor=(0.5, 0.44), ncols=2, fontsize=8)
+    below.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=4, fontsize=8)
     return figure
 
 
@@ -171,7 +178,7 @@ def at_a_tie(share: Tensor, losses: Mapping[str, Tensor], where: Mapping[str, Nu
     figure, grid = new_figure(6.4, 2.7)
     axes = grid[0, 0]
     for (name, values), color, dashes in zip(
-        losses.items(), (WRONG_COLOR, RIGHT_COLOR), ("--", "-"), strict=True
+        losses.items(), (COLORS[0], COLORS[2]), ("--", "-"), strict=True
     ):
         axes.plot(share.tolist(), values.tolist(), color=color, linestyle=dashes, label=name)
         axes.axvline(where[name], color=color, linewidth=1, linestyle=":")
