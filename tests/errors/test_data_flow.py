@@ -343,7 +343,7 @@ CASES = {
         r"tokens .*\(B, S, C\)",
     ),
     # running example
-    "an unknown stage": (lambda: running_example("decoder"), ValueError, "until .*images.*got 'decoder'"),
+    "an unknown stage": (lambda: running_example("heads"), ValueError, "until .*images.*got 'heads'"),
     "no stage": (lambda: running_example(None), ValueError, "until .*got None"),
     "a list's fingerprint": (lambda: fingerprint([1.0]), TypeError, "tensor .*list"),
     "nothing's fingerprint": (lambda: fingerprint(torch.zeros(0, 3)), ValueError, r"tensor .*\(0, 3\)"),
