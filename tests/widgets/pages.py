@@ -21,6 +21,18 @@ def finger(page: Page) -> Callable[..., None]:
     return touch
 
 
+def drag_by_finger(
+    touch: Callable[..., None], start: tuple[float, float], end: tuple[float, float], steps: int = 6
+) -> None:
+    """Put the finger of `finger` down, move it straight to another place in equal steps, and lift it."""
+    touch("touchStart", start)
+    for step in range(1, steps + 1):
+        share = step / steps
+        x, y = (before + (after - before) * share for before, after in zip(start, end, strict=True))
+        touch("touchMove", (x, y))
+    touch("touchEnd")
+
+
 def assert_no_jump(open_page: Callable[..., Page], html: str, width: int, style: str) -> None:
     """What follows the widget stands where it stood before the widget's script ran."""
     places = []

@@ -14,6 +14,7 @@ from tests.widgets.pages import (
     assert_no_jump,
     assert_within,
     axe_violations,
+    drag_by_finger,
     finger,
 )
 
@@ -148,20 +149,13 @@ def test_a_finger_drags_the_point_but_elsewhere_scrolls_the_page(open_page, html
     touch = finger(page)
     scrolled = page.evaluate("scrollY")
     start, end = on_screen(page, *START), on_screen(page, 3.5, 2.5)
-    touch("touchStart", start)
-    for step in range(1, 7):
-        share = step / 6
-        touch("touchMove", (start[0] + (end[0] - start[0]) * share, start[1] + (end[1] - start[1]) * share))
-    touch("touchEnd")
+    drag_by_finger(touch, start, end)
     x, y = point_of(page)
     assert abs(x - 3.5) < 0.1
     assert abs(y - 2.5) < 0.1
     assert page.evaluate("scrollY") == scrolled
     x, y = on_screen(page, 0, 3)
-    touch("touchStart", (x, y))
-    for step in range(1, 11):
-        touch("touchMove", (x, y - 12 * step))
-    touch("touchEnd")
+    drag_by_finger(touch, (x, y), (x, y - 120), steps=10)
     page.wait_for_function("before => scrollY > before", arg=scrolled)
 
 

@@ -13,6 +13,7 @@ from tests.widgets.pages import (
     assert_no_jump,
     assert_within,
     axe_violations,
+    drag_by_finger,
     finger,
 )
 from tests.widgets.test_box_loss_explorer import arguments
@@ -180,20 +181,14 @@ def test_a_finger_drags_a_box_but_elsewhere_scrolls_the_page(open_page, html):
     x, y = spot(page, "box-move")
     touch = finger(page)
     start, scrolled = numbers_of(page, "box-move"), page.evaluate("scrollY")
-    touch("touchStart", (x, y))
-    for step in range(1, 6):
-        touch("touchMove", (x + 8 * step, y - 6 * step))
-    touch("touchEnd")
+    drag_by_finger(touch, (x, y), (x + 40, y - 30), steps=5)
     moved = numbers_of(page, "box-move")
     assert moved[0] > start[0] + 0.05
     assert page.evaluate("scrollY") == scrolled
     photo = page.locator(".bx-photo").bounding_box()
     assert photo
     corner = photo["x"] + 8, photo["y"] + photo["height"] - 8
-    touch("touchStart", corner)
-    for step in range(1, 11):
-        touch("touchMove", (corner[0], corner[1] - 12 * step))
-    touch("touchEnd")
+    drag_by_finger(touch, corner, (corner[0], corner[1] - 120), steps=10)
     page.wait_for_function("before => scrollY > before", arg=scrolled)
     assert numbers_of(page, "box-move") == moved
 

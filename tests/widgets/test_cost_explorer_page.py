@@ -15,6 +15,7 @@ from tests.widgets.pages import (
     assert_no_jump,
     assert_within,
     axe_violations,
+    drag_by_finger,
     finger,
 )
 
@@ -105,10 +106,7 @@ def test_a_finger_taps_a_chart_and_scrolls_the_page_over_it(open_page, html):
     assert chart.evaluate("e => getComputedStyle(e).touchAction") != "none"
     touch = finger(page)
     x, y = box["x"] + 100, box["y"] + 100
-    touch("touchStart", (x, y))
-    for step in range(1, 11):
-        touch("touchMove", (x, y - 12 * step))
-    touch("touchEnd")
+    drag_by_finger(touch, (x, y), (x, y - 120), steps=10)
     page.wait_for_function("scrollY > 0")
     assert slider(page, "Image").input_value() == "128"
 

@@ -14,6 +14,7 @@ from tests.widgets.pages import (
     assert_no_jump,
     assert_within,
     axe_violations,
+    drag_by_finger,
     finger,
 )
 
@@ -162,18 +163,11 @@ def test_a_finger_drags_a_point_but_elsewhere_scrolls_the_page(open_page, html):
     scrolled = page.evaluate("scrollY")
     start = on_screen(page, PLACE[0] + 1, PLACE[1] + 1)
     end = on_screen(page, PLACE[0] + 4, PLACE[1] + 3)
-    touch("touchStart", start)
-    for step in range(1, 7):
-        share = step / 6
-        touch("touchMove", (start[0] + (end[0] - start[0]) * share, start[1] + (end[1] - start[1]) * share))
-    touch("touchEnd")
+    drag_by_finger(touch, start, end)
     assert offset_of(page, 8) == pytest.approx((3, 2), abs=0.2)
     assert page.evaluate("scrollY") == scrolled
     x, y = on_screen(page, 1, 10)
-    touch("touchStart", (x, y))
-    for step in range(1, 11):
-        touch("touchMove", (x, y - 12 * step))
-    touch("touchEnd")
+    drag_by_finger(touch, (x, y), (x, y - 120), steps=10)
     page.wait_for_function("before => scrollY > before", arg=scrolled)
 
 

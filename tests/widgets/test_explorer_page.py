@@ -16,6 +16,7 @@ from tests.widgets.pages import (
     assert_no_jump,
     assert_within,
     axe_violations,
+    drag_by_finger,
     finger,
 )
 from tests.widgets.scenes import SHAPES
@@ -296,19 +297,13 @@ def test_a_finger_drags_the_query_but_elsewhere_scrolls_the_page(open_page, html
     x, y = center(page, ".spe-cross")
     touch = finger(page)
     start, scrolled = query_of(page), page.evaluate("scrollY")
-    touch("touchStart", (x, y))
-    for step in range(1, 6):
-        touch("touchMove", (x + 8 * step, y + 8 * step))
-    touch("touchEnd")
+    drag_by_finger(touch, (x, y), (x + 40, y + 40), steps=5)
     moved = query_of(page)
     assert moved != start
     assert page.evaluate("scrollY") == scrolled
     box = page.locator(".spe-photo").bounding_box()
     assert box
-    touch("touchStart", (box["x"] + 40, box["y"] + 150))
-    for step in range(1, 11):
-        touch("touchMove", (box["x"] + 40, box["y"] + 150 - 12 * step))
-    touch("touchEnd")
+    drag_by_finger(touch, (box["x"] + 40, box["y"] + 150), (box["x"] + 40, box["y"] + 150 - 120), steps=10)
     page.wait_for_function("before => scrollY > before", arg=scrolled)
     assert query_of(page) == moved
 

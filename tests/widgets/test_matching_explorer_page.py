@@ -8,7 +8,14 @@ import torch
 from playwright.sync_api import Page, expect
 
 from detr_tutorial.widgets import MatchingExplorer
-from tests.widgets.pages import STYLES, assert_ids_differ, assert_no_jump, axe_violations, finger
+from tests.widgets.pages import (
+    STYLES,
+    assert_ids_differ,
+    assert_no_jump,
+    axe_violations,
+    drag_by_finger,
+    finger,
+)
 from tests.widgets.test_matching_explorer import arguments
 
 
@@ -178,20 +185,14 @@ def test_a_finger_drags_a_slot_but_elsewhere_scrolls_the_page(open_page, html):
     x, y = badge(page, 2)
     touch = finger(page)
     start, scrolled = center(page, 2), page.evaluate("scrollY")
-    touch("touchStart", (x, y))
-    for step in range(1, 6):
-        touch("touchMove", (x - 8 * step, y + 6 * step))
-    touch("touchEnd")
+    drag_by_finger(touch, (x, y), (x - 40, y + 30), steps=5)
     assert center(page, 2)[0] < start[0] - 0.05
     moved = slot(page, 2).get_attribute("aria-valuetext")
     assert page.evaluate("scrollY") == scrolled
     photo = page.locator(".mx-photo").bounding_box()
     assert photo
     corner = photo["x"] + 8, photo["y"] + photo["height"] - 8  # neither slot nor object
-    touch("touchStart", corner)
-    for step in range(1, 11):
-        touch("touchMove", (corner[0], corner[1] - 12 * step))
-    touch("touchEnd")
+    drag_by_finger(touch, corner, (corner[0], corner[1] - 120), steps=10)
     page.wait_for_function("before => scrollY > before", arg=scrolled)
     assert slot(page, 2).get_attribute("aria-valuetext") == moved
 

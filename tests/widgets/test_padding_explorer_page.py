@@ -16,6 +16,7 @@ from tests.widgets.pages import (
     assert_no_jump,
     assert_within,
     axe_violations,
+    drag_by_finger,
     finger,
 )
 
@@ -160,20 +161,14 @@ def test_a_finger_drags_a_corner_but_elsewhere_scrolls_the_page(open_page, html)
     touch = finger(page)
     x, y = center(page)
     start, scrolled = size_of(page), page.evaluate("scrollY")
-    touch("touchStart", (x, y))
-    for step in range(1, 6):
-        touch("touchMove", (x - 8 * step, y + 8 * step))
-    touch("touchEnd")
+    drag_by_finger(touch, (x, y), (x - 40, y + 40), steps=5)
     moved = size_of(page)
     assert moved[0] > start[0]
     assert moved[1] < start[1]
     assert page.evaluate("scrollY") == scrolled
     box = page.locator(".pde-stage").first.bounding_box()
     assert box
-    touch("touchStart", (box["x"] + 60, box["y"] + 90))
-    for step in range(1, 11):
-        touch("touchMove", (box["x"] + 60, box["y"] + 90 - 12 * step))
-    touch("touchEnd")
+    drag_by_finger(touch, (box["x"] + 60, box["y"] + 90), (box["x"] + 60, box["y"] + 90 - 120), steps=10)
     page.wait_for_function("before => scrollY > before", arg=scrolled)
     assert size_of(page) == moved
 

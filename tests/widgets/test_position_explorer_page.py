@@ -9,7 +9,14 @@ from playwright.sync_api import Page, expect
 
 from detr_tutorial.position import SinePositionEncoding
 from detr_tutorial.widgets import PositionExplorer
-from tests.widgets.pages import STYLES, assert_ids_differ, assert_no_jump, axe_violations, finger
+from tests.widgets.pages import (
+    STYLES,
+    assert_ids_differ,
+    assert_no_jump,
+    axe_violations,
+    drag_by_finger,
+    finger,
+)
 
 SIZE, FEATURES = (6, 9), 16
 
@@ -140,10 +147,7 @@ def test_a_finger_taps_and_drags_the_marker_but_elsewhere_scrolls_the_page(open_
     assert cell_of(page) == [4, 6]
     assert page.evaluate("scrollY") == scrolled
     x, y = center(page, 1, 1)
-    touch("touchStart", (x, y))
-    for step in range(1, 11):
-        touch("touchMove", (x, y - 12 * step))
-    touch("touchEnd")
+    drag_by_finger(touch, (x, y), (x, y - 120), steps=10)
     page.wait_for_function("before => scrollY > before", arg=scrolled)
     assert cell_of(page) == [4, 6]
 

@@ -13,6 +13,7 @@ from tests.widgets.pages import (
     assert_no_jump,
     assert_within,
     axe_violations,
+    drag_by_finger,
     finger,
 )
 from tests.widgets.test_refinement_explorer import arguments
@@ -117,10 +118,7 @@ def test_a_finger_chooses_and_elsewhere_scrolls(open_page, html):
     assert photo
     touch = finger(page)
     place = photo["x"] + photo["width"] / 2, photo["y"] + photo["height"] - 10
-    touch("touchStart", place)
-    for step in range(1, 11):
-        touch("touchMove", (place[0], place[1] - 12 * step))
-    touch("touchEnd")
+    drag_by_finger(touch, place, (place[0], place[1] - 120), steps=10)
     page.wait_for_function("scrollY > 0")
 
 

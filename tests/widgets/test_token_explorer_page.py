@@ -15,6 +15,7 @@ from tests.widgets.pages import (
     assert_no_jump,
     assert_within,
     axe_violations,
+    drag_by_finger,
     finger,
 )
 
@@ -165,10 +166,7 @@ def test_a_finger_taps_and_drags_the_marker_but_elsewhere_scrolls_the_page(open_
     assert token_of(page) == 96 + 3 * 6 + 4
     assert page.evaluate("scrollY") == scrolled
     x, y = inside(page, ".toe-maps", 0.3, 0.5)
-    touch("touchStart", (x, y))
-    for step in range(1, 11):
-        touch("touchMove", (x, y - 12 * step))
-    touch("touchEnd")
+    drag_by_finger(touch, (x, y), (x, y - 120), steps=10)
     page.wait_for_function("before => scrollY > before", arg=scrolled)
     assert token_of(page) == 96 + 3 * 6 + 4
 
