@@ -139,11 +139,7 @@ def test_a_finger_taps_and_drags_the_marker_but_elsewhere_scrolls_the_page(open_
     touch = finger(page)
     scrolled = page.evaluate("scrollY")
     start, end = center(page, 1, 1), center(page, 4, 6)
-    touch("touchStart", start)
-    for step in range(1, 7):
-        share = step / 6
-        touch("touchMove", (start[0] + (end[0] - start[0]) * share, start[1] + (end[1] - start[1]) * share))
-    touch("touchEnd")
+    drag_by_finger(touch, start, end)
     assert cell_of(page) == [4, 6]
     assert page.evaluate("scrollY") == scrolled
     x, y = center(page, 1, 1)

@@ -158,11 +158,7 @@ def test_a_finger_taps_and_drags_the_marker_but_elsewhere_scrolls_the_page(open_
     touch = finger(page)
     scrolled = page.evaluate("scrollY")
     start, end = (inside(page, ".toe-stage", x / 6, y / 4) for x, y in ((1.5, 1.5), (4.5, 3.5)))
-    touch("touchStart", start)
-    for step in range(1, 7):
-        share = step / 6
-        touch("touchMove", (start[0] + (end[0] - start[0]) * share, start[1] + (end[1] - start[1]) * share))
-    touch("touchEnd")
+    drag_by_finger(touch, start, end)
     assert token_of(page) == 96 + 3 * 6 + 4
     assert page.evaluate("scrollY") == scrolled
     x, y = inside(page, ".toe-maps", 0.3, 0.5)
