@@ -9,7 +9,7 @@ from typing import Any
 
 from sphinx.application import Sphinx
 
-from . import cells, images, mathematics, measure, pages, places, reference, syntax
+from . import cells, images, mathematics, measure, pages, places, reference, syntax, widget_directive
 
 THEME_DIR = Path(__file__).resolve().parents[2] / "theme"
 
@@ -19,6 +19,6 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.add_config_value("thebe_config", {}, "html")
     app.add_config_value("comments_config", {}, "html")
     app.add_html_theme("book", str(THEME_DIR))
-    for part in (mathematics, syntax, cells, images, measure, pages, places, reference):
+    for part in (mathematics, syntax, cells, images, measure, pages, places, reference, widget_directive):
         part.setup(app)
     return {"version": "1", "parallel_read_safe": False, "parallel_write_safe": False}

@@ -1,0 +1,58 @@
+"""A widget of the package in the middle of a page of text.
+
+    ```{widget} sampling_points_on_cup
+    :name: fig-front
+
+    A caption, which says what there is to see and to try.
+    ```
+
+The name is that of a function below, which makes the widget's HTML while the page is read. It is the same
+HTML as below a notebook's cell: the live widget, with a picture of the same size in its place until the scripts have
+run, and for good where there are none.
+"""
+
+from docutils import nodes
+from docutils.parsers.rst import directives
+from sphinx.application import Sphinx
+from sphinx.util.docutils import SphinxDirective
+
+
+def sampling_points_on_cup() -> str:
+    """One query of the running example, before any training."""
+    # Only a page with a widget needs the package, and PyTorch with it.
+    from detr_tutorial.running_example import running_example
+    from detr_tutorial.widgets import SamplingPointsExplorer
+
+    example = running_example("sampling")
+    assert example.attention is not None and example.flattened is not None
+    return SamplingPointsExplorer(example.attention, example.flattened, example.images[0])._repr_html_()
+
+
+WIDGETS = {function.__name__: function for function in (sampling_points_on_cup,)}
+
+
+class WidgetDirective(SphinxDirective):
+    """A numbered figure whose picture is a widget."""
+
+    required_arguments = 1
+    has_content = True
+    option_spec = {"name": directives.unchanged}
+
+    def run(self) -> list[nodes.Node]:
+        name = self.arguments[0]
+        if name not in WIDGETS:
+            raise self.error(f"there is no widget {name!r}; there are: {', '.join(sorted(WIDGETS))}")
+        if not self.content:
+            raise self.error(f"the widget {name!r} needs a caption that says what there is to see")
+        live = nodes.raw("", WIDGETS[name](), format="html")
+        picture = nodes.container("", live, classes=["output", "text_html"], is_div=True)
+        figure = nodes.figure("", picture, classes=["page-widget"])
+        self.set_source_info(figure)
+        caption, messages = self.parse_inline(" ".join(self.content), lineno=self.content_offset)
+        figure += nodes.caption("", "", *caption)
+        self.add_name(figure)
+        return [figure, *messages]
+
+
+def setup(app: Sphinx) -> None:
+    app.add_directive("widget", WidgetDirective)
