@@ -6,10 +6,12 @@
     A caption, which says what there is to see and to try.
     ```
 
-The name is that of a function below, which makes the widget's HTML while the page is read. It is the same
-HTML as below a notebook's cell: the live widget, with a picture of the same size in its place until the scripts have
+The name is that of a function below, which makes the widget's HTML while the page is read. It is the same HTML
+as below a notebook's cell: the live widget, with a picture of the same size in its place until the scripts have
 run, and for good where there are none.
 """
+
+from typing import ClassVar
 
 from docutils import nodes
 from docutils.parsers.rst import directives
@@ -24,7 +26,8 @@ def sampling_points_on_cup() -> str:
     from detr_tutorial.widgets import SamplingPointsExplorer
 
     example = running_example("sampling")
-    assert example.attention is not None and example.flattened is not None
+    assert example.attention is not None
+    assert example.flattened is not None
     return SamplingPointsExplorer(example.attention, example.flattened, example.images[0])._repr_html_()
 
 
@@ -36,7 +39,7 @@ class WidgetDirective(SphinxDirective):
 
     required_arguments = 1
     has_content = True
-    option_spec = {"name": directives.unchanged}
+    option_spec: ClassVar = {"name": directives.unchanged}
 
     def run(self) -> list[nodes.Node]:
         name = self.arguments[0]
