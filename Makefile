@@ -13,7 +13,7 @@ export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 export PYTHONUTF8 := 1
 export PYTHONDONTWRITEBYTECODE := 1
 
-.PHONY: help setup book test serve lab notebooks bench clean
+.PHONY: help setup book test serve lab notebooks repository bench clean
 .DEFAULT_GOAL := help
 
 help:
@@ -22,6 +22,7 @@ help:
 	@echo "make serve       show the built site at a local address"
 	@echo "make lab         open the notebooks in JupyterLab"
 	@echo "make notebooks   run the notebooks again and keep their outputs in them"
+	@echo "make repository  write the repository's address everywhere: REPO=owner/name (REPO= for none)"
 	@echo "make bench       run the benchmarks, print their tables"
 
 setup: $(READY) $(TOOLS_READY) $(JS_READY)
@@ -62,6 +63,9 @@ lab: $(READY)
 
 notebooks: $(READY)
 	@$(PY) tools/run_notebooks.py $(ONLY)
+
+repository:
+	@$(PYTHON) tools/repository.py $(if $(filter undefined,$(origin REPO)),,"$(REPO)")
 
 bench: $(READY)
 	@for script in attention_core model short_training; do echo "== $$script"; $(PY) "benchmarks/$$script.py" || exit 1; done

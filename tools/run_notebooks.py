@@ -51,6 +51,12 @@ def merge_streams(outputs: list[NotebookNode]) -> list[NotebookNode]:
     return merged
 
 
+def kept_metadata(cell: NotebookNode) -> tuple[str, ...]:
+    """Return which of its metadata a cell keeps; the bootstrap cell is folded where a reader runs it."""
+    folded = ("cellView", "jupyter") if "bootstrap" in cell.metadata.get("tags", []) else ()
+    return ("tags", "mystnb", *folded)
+
+
 def tidy(notebook: NotebookNode, stem: str) -> NotebookNode:
     """Return the notebook without anything that changes from run to run."""
     notebook = copy.deepcopy(notebook)
@@ -62,7 +68,7 @@ def tidy(notebook: NotebookNode, stem: str) -> NotebookNode:
     count = 0
     for cell in notebook.cells:
         cell.metadata = NotebookNode(
-            {key: cell.metadata[key] for key in ("tags", "mystnb") if key in cell.metadata}
+            {key: cell.metadata[key] for key in kept_metadata(cell) if key in cell.metadata}
         )
         if cell.cell_type != "code":
             cell.pop("attachments", None)

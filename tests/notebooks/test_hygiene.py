@@ -8,6 +8,7 @@ import nbformat
 import pytest
 from nbformat import NotebookNode
 
+from tools.repository import address_in, bootstrap_cell, bootstrap_source
 from tools.run_notebooks import tidy
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -143,8 +144,15 @@ def test_there_are_three_exercises_with_folded_solutions(path):
         assert "hide-cell" in tags(cell), cell.source
 
 
-def test_the_setup_is_folded(path):
-    assert "hide-cell" in tags(code_cells(path)[0])
+def test_the_bootstrap_cell_comes_first_as_make_repository_writes_it(path):
+    cell = code_cells(path)[0]
+    assert cell == nbformat.from_dict(
+        {**bootstrap_cell(path.stem[:2], address_in(ROOT)), "source": bootstrap_source(address_in(ROOT))}
+    ), "run: make repository REPO=... with the address in _config.yml"
+
+
+def test_the_setup_comes_next_and_is_folded(path):
+    assert "hide-cell" in tags(code_cells(path)[1])
 
 
 def test_cell_ids_are_readable(path):
@@ -156,7 +164,7 @@ def test_cell_ids_are_readable(path):
 
 
 def test_nothing_is_fetched_from_the_network(path):
-    for cell in code_cells(path):
+    for cell in code_cells(path)[1:]:  # the first one installs the package where it is missing
         assert not re.search(
             r"https?://|urlopen|requests\.get|hf_hub_download|load_state_dict_from_url", cell.source
         )
