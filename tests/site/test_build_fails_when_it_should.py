@@ -1,7 +1,10 @@
 """A cell that fails, a formula that KaTeX refuses, or a link into nowhere: each fails the build."""
 
+import re
 import subprocess
 import sys
+from datetime import UTC, datetime
+from importlib.metadata import version
 from pathlib import Path
 
 import nbformat
@@ -34,13 +37,25 @@ def make_book(folder: Path, page: str, cell: str) -> subprocess.CompletedProcess
 
 
 def test_a_sound_book_builds_and_shows_its_output(tmp_path):
-    result = make_book(tmp_path, "Some $x^2$.", "print(6 * 7)")
+    page = "Some $x^2$.\n\n```{status} summary\n```\n\n```{status} chapters\n```\n\n```{status} versions\n```"
+    result = make_book(tmp_path, page, "print(6 * 7)")
     assert result.returncode == 0, result.stderr
     assert "index.html" in result.stdout
     html = (tmp_path / "_build/html/10_small.html").read_text(encoding="utf-8")
     assert "42" in html
     assert "s to run" in html
     assert "nothing downloaded" in html
+    # the status of the run stands on the other page, as the run recorded it
+    status = re.sub(r"<[^>]*>", " ", (tmp_path / "_build/html/intro.html").read_text(encoding="utf-8"))
+    cost = re.search(r"(\d+\.\d s) to run, (\d+ MB) of memory", html)
+    assert cost
+    assert cost[1] in status
+    assert cost[2] in status
+    assert "1 of the 1 chapters were run" in status
+    assert "Downloads: 0 connections" in status
+    assert datetime.now(UTC).strftime("%Y-%m-") in status
+    for package in ("torch", "numpy"):
+        assert re.search(rf"{package}\s+{re.escape(version(package))}\s", status)
 
 
 def test_a_run_that_connects_to_another_machine_does_not_claim_otherwise(tmp_path):

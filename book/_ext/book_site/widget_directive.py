@@ -6,9 +6,9 @@
     A caption, which says what there is to see and to try.
     ```
 
-The name is that of a function below, which makes the widget's HTML while the page is read. It is the same HTML
-as below a notebook's cell: the live widget, with a picture of the same size in its place until the scripts have
-run, and for good where there are none.
+The name is that of a function below, which makes the widget's HTML while the page is read. It is what stands
+below a notebook's cell too: the live widget, with a picture of the same size in its place until the scripts
+have run, and for good where there are none.
 """
 
 from typing import ClassVar
