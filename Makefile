@@ -13,13 +13,15 @@ export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 export PYTHONUTF8 := 1
 export PYTHONDONTWRITEBYTECODE := 1
 
-.PHONY: help setup book test serve lab notebooks repository bench clean
+.PHONY: help setup book test serve archive lighthouse lab notebooks repository bench clean
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make book        set up, run the notebooks, build the site, print where it is"
 	@echo "make test        set up, run every check of the project"
 	@echo "make serve       show the built site at a local address"
+	@echo "make archive     pack the built site into a zip that is read without a network"
+	@echo "make lighthouse  measure every page of the built site with Lighthouse"
 	@echo "make lab         open the notebooks in JupyterLab"
 	@echo "make notebooks   run the notebooks again and keep their outputs in them"
 	@echo "make repository  write the repository's address everywhere: REPO=owner/name (REPO= for none)"
@@ -57,6 +59,12 @@ test: setup
 
 serve: $(READY)
 	@$(PY) tools/serve.py $(SITE)
+
+archive: $(READY)
+	@$(PY) tools/archive.py $(SITE)
+
+lighthouse: $(READY) $(TOOLS_READY)
+	@$(PY) tools/lighthouse.py
 
 lab: $(READY)
 	@$(PY) -m jupyter lab --notebook-dir=. $(if $(filter 0,$(shell id -u)),--allow-root)

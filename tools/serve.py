@@ -1,9 +1,64 @@
-"""Show the built site at a local address: python tools/serve.py [FOLDER] [PORT]."""
+"""Show the built site at a local address: python tools/serve.py [FOLDER] [PORT].
 
+Text is sent compressed, as GitHub Pages and other static hosts send it.
+"""
+
+import gzip
 import sys
-from functools import partial
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache, partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from io import BytesIO
 from pathlib import Path
+
+TEXT = {".html", ".css", ".js", ".json", ".svg", ".txt", ".xml", ".ipynb"}
+
+
+@cache
+def compressed(file: Path, changed_ns: int) -> bytes:
+    return gzip.compress(file.read_bytes(), compresslevel=6, mtime=0)
+
+
+class SiteHandler(SimpleHTTPRequestHandler):
+    """Files of one folder, text compressed for those who accept it, over connections that stay open."""
+
+    protocol_version = "HTTP/1.1"
+
+    def send_head(self):
+        file = Path(self.translate_path(self.path))
+        accepted = "gzip" in self.headers.get("Accept-Encoding", "")
+        if not (accepted and file.suffix in TEXT and file.is_file()):
+            return super().send_head()
+        body = compressed(file, file.stat().st_mtime_ns)
+        self.send_response(200)
+        self.send_header("Content-Type", self.guess_type(str(file)))
+        self.send_header("Content-Encoding", "gzip")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        return BytesIO(body)
+
+    def end_headers(self) -> None:
+        self.send_header("Cache-Control", "max-age=600")
+        super().end_headers()
+
+
+class QuietHandler(SiteHandler):
+    def log_message(self, *_) -> None:
+        pass
+
+
+@contextmanager
+def served(site: Path) -> Iterator[str]:
+    """Serve a folder on this machine while the block runs; gives its address, without a slash at the end."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(QuietHandler, directory=str(site)))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+    finally:
+        server.shutdown()
+        server.server_close()
 
 
 def main() -> int:
@@ -15,7 +70,7 @@ def main() -> int:
     for candidate in range(port, port + 20):
         try:
             server = ThreadingHTTPServer(
-                ("127.0.0.1", candidate), partial(SimpleHTTPRequestHandler, directory=str(folder))
+                ("127.0.0.1", candidate), partial(SiteHandler, directory=str(folder))
             )
         except OSError:
             continue

@@ -1,4 +1,4 @@
-// Theme switch, chapter menu on narrow screens, copy buttons, focus for what scrolls, the place on the page.
+// Theme switch, chapter menu on narrow screens, widgets, copy buttons, focus for what scrolls, the place on the page.
 const root = document.documentElement;
 
 // Theme: follows the system until the reader chooses.
@@ -51,6 +51,32 @@ const current = chapters.querySelector('[aria-current="page"]');
 if (current && chapters.scrollHeight > chapters.clientHeight) {
   chapters.scrollTop = current.offsetTop - chapters.clientHeight / 3;
 }
+
+// Widgets: their script comes shortly before they come into view. A copy of the picture that stood in a widget's
+// place is kept for paper.
+const asleep = new Set(document.querySelectorAll(".detr-widget[data-script]"));
+const wake = (widget) => {
+  const source = widget.dataset.script;
+  for (const other of asleep) {
+    if (other.dataset.script !== source) continue;
+    const picture = other.querySelector("[data-detr-widget-body]").cloneNode(true);
+    picture.removeAttribute("data-detr-widget-body");
+    picture.className = "widget-picture";
+    other.append(picture);
+    near.unobserve(other);
+    asleep.delete(other);
+  }
+  const script = document.createElement("script");
+  script.src = source;
+  document.head.append(script);
+};
+const near = new IntersectionObserver(
+  (entries) => {
+    for (const { isIntersecting, target } of entries) if (isIntersecting && asleep.has(target)) wake(target);
+  },
+  { rootMargin: "800px 0px" }
+);
+for (const widget of asleep) near.observe(widget);
 
 // Copy buttons on code that a reader may want to run.
 const copyText = async (text) => {
@@ -140,6 +166,17 @@ const reveal = () => {
 };
 reveal();
 addEventListener("hashchange", reveal);
+
+// Paper is white, and shows what the folds hold.
+let afterwards = () => {};
 addEventListener("beforeprint", () => {
-  for (const fold of document.querySelectorAll("details")) fold.open = true;
+  const theme = root.dataset.theme;
+  const closed = document.querySelectorAll("details:not([open])");
+  root.dataset.theme = "light";
+  for (const fold of closed) fold.open = true;
+  afterwards = () => {
+    root.dataset.theme = theme;
+    for (const fold of closed) fold.open = false;
+  };
 });
+addEventListener("afterprint", () => afterwards());

@@ -7,6 +7,7 @@ from docutils import nodes
 from sphinx.application import Sphinx
 
 from .images import size_images
+from .late_widgets import with_late_widgets
 from .measure import cost_of
 from .syntax import without_plain_spans
 
@@ -109,7 +110,10 @@ def page_context(app: Sphinx, pagename: str, templatename: str, context: dict, d
         return
     body = context.get("body", "")
     if pagename in app.env.found_docs:
-        context["body"] = body = size_images(app, without_plain_spans(plain_roles(body)))
+        body = with_late_widgets(app, body, context["pathto"])
+        # the first picture of a page of text may be in view at once; a chapter begins with text
+        lazy_from = 0 if chapter_number(pagename) else 1
+        context["body"] = body = size_images(app, without_plain_spans(plain_roles(body)), lazy_from)
         context["chapter_number"] = chapter_number(pagename)
         # most chapters say their number in the title themselves
         context["title_has_number"] = title_of(app, pagename) != plain(app.env.titles[pagename].astext())
