@@ -44,21 +44,6 @@ def forget_stale_outputs(source: Path) -> None:
         stamp.write_text(now)
 
 
-def write_entry_page(site: Path) -> None:
-    """Make the site's index.html lead to the front page, with a title and a link that anyone can follow."""
-    if (site / "book" / "index.html").exists():
-        (site / "index.html").write_text(
-            '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-            '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-            "<title>Deformable DETR from the ground up</title>\n"
-            '<meta http-equiv="refresh" content="0; url=book/index.html">\n'
-            '<link rel="canonical" href="book/index.html">\n</head>\n'
-            "<body>\n<main><h1>Deformable DETR from the ground up</h1>\n"
-            '<p><a href="book/index.html">To the front page</a></p></main>\n</body>\n</html>\n',
-            encoding="utf-8",
-        )
-
-
 def build(source: Path) -> int:
     started = time.perf_counter()
     forget_stale_outputs(source)
@@ -75,7 +60,6 @@ def build(source: Path) -> int:
         print(result.stdout)
         print("make book: the build failed; the lines above say where.", file=sys.stderr)
         return code
-    write_entry_page(site)
     print(f"Built in {time.perf_counter() - started:.0f} s. Open {site / 'index.html'}")
     return 0
 

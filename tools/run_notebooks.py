@@ -60,8 +60,9 @@ def kept_metadata(cell: NotebookNode) -> tuple[str, ...]:
 def tidy(notebook: NotebookNode, stem: str) -> NotebookNode:
     """Return the notebook without anything that changes from run to run."""
     notebook = copy.deepcopy(notebook)
+    described = {key: notebook.metadata[key] for key in ("description",) if key in notebook.metadata}
     notebook.metadata = NotebookNode(
-        kernelspec=NotebookNode(KERNEL), language_info=NotebookNode(name="python")
+        kernelspec=NotebookNode(KERNEL), language_info=NotebookNode(name="python"), **described
     )
     notebook.nbformat, notebook.nbformat_minor = 4, 5
     stable_ids(notebook, stem)

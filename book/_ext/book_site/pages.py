@@ -3,9 +3,9 @@
 import re
 from typing import Any
 
-from docutils import nodes
 from sphinx.application import Sphinx
 
+from . import launch, metadata
 from .images import size_images
 from .late_widgets import with_late_widgets
 from .measure import cost_of
@@ -53,17 +53,6 @@ def parts_of(app: Sphinx, pagename: str, pathto) -> list[dict[str, Any]]:
     return parts
 
 
-def description_of(doctree: nodes.document | None) -> str:
-    """Return the page's first paragraph as plain text, cut at a word before 160 characters."""
-    if doctree is None:
-        return ""
-    for paragraph in doctree.findall(nodes.paragraph):
-        if isinstance(paragraph.parent, nodes.section):
-            text = plain(paragraph.astext())
-            return text if len(text) <= 160 else text[:157].rsplit(" ", 1)[0] + " ..."
-    return ""
-
-
 def without_title_link(toc: str) -> str:
     """Return a page's contents below its title: the list inside the title's own entry."""
     start = toc.find("<ul>", toc.find("<ul>") + 4)
@@ -108,6 +97,8 @@ def name_link(link: re.Match[str]) -> str:
 def page_context(app: Sphinx, pagename: str, templatename: str, context: dict, doctree) -> None:
     if app.builder.format != "html":
         return
+    if pagename == "404" and app.config.html_baseurl:
+        metadata.from_the_root(app, context)
     body = context.get("body", "")
     if pagename in app.env.found_docs:
         body = with_late_widgets(app, body, context["pathto"])
@@ -122,14 +113,17 @@ def page_context(app: Sphinx, pagename: str, templatename: str, context: dict, d
         source = app.env.doc2path(pagename, base=False)
         context["is_notebook"] = str(source).endswith(".ipynb")
         context["notebook_source"] = f"_sources/{source}" if context["is_notebook"] else ""
+        context["colab"] = launch.colab_address(app, str(source)) if context["is_notebook"] else ""
     context["parts"] = parts_of(app, pagename, context["pathto"])
     context["home"] = app.config.root_doc
-    context["description"] = description_of(doctree)
-    context["page_title"] = (
-        title_of(app, pagename) if pagename in app.env.found_docs else context.get("title", "")
-    )
+    is_page = pagename in app.env.found_docs
+    title = title_of(app, pagename) if is_page else context.get("title") or metadata.MADE_PAGES[pagename][0]
+    context["page_title"] = title
+    context["metadata"] = metadata.head_of(app, pagename, title, chapter_number(pagename), context, doctree)
     context["uses_math"] = 'class="katex"' in body or 'class="katex"' in context.get("toc", "")
 
 
 def setup(app: Sphinx) -> None:
+    launch.setup(app)
+    metadata.setup(app)
     app.connect("html-page-context", page_context, priority=900)
