@@ -14,6 +14,9 @@ if os.environ.get("DETR_TUTORIAL_TYPECHECK", "1") != "0":
 
     install_import_hook("detr_tutorial", "beartype.beartype")
 
+# These hold assertions for many test modules: a failure shows the values here too.
+pytest.register_assert_rewrite("tests.checks.notebook", "tests.widgets.pages")
+
 ERRORS = Path(__file__).parent / "errors"
 
 

@@ -1,54 +1,56 @@
 """The code of a chapter's notebook itself, run cell by cell, so that tests look at it and not at a copy."""
 
 import ast
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import nbformat
-import pytest
 
 from detr_tutorial.checks import CheckResult
 
 NOTEBOOKS = Path(__file__).resolve().parents[2] / "notebooks"
 
 
-def code_cells(name: str) -> list[nbformat.NotebookNode]:
-    """The code cells of notebooks/`name`.ipynb."""
-    cells = nbformat.read(NOTEBOOKS / f"{name}.ipynb", as_version=4).cells
-    return [cell for cell in cells if cell.cell_type == "code"]
+class Exercises:
+    """What holds for the exercises of every chapter; a chapter's test module derives its class from this one.
 
+    Fields:
+        solutions: how many cells of the chapter are tagged `solution`.
+        judged: the numbers of the exercises that a check judges.
+    """
 
-def solutions(name: str) -> list[str]:
-    """The ids of the cells tagged `solution`."""
-    return [cell.id for cell in code_cells(name) if "solution" in cell.metadata.get("tags", [])]
+    solutions: int
+    judged: tuple[int, ...]
 
+    def test_every_solution_that_a_check_can_judge_passes_it(self, chapter: dict[str, Any]) -> None:
+        assert len(chapter["solutions"]) == self.solutions
+        checked = [result for result in chapter["solutions"].values() if isinstance(result, CheckResult)]
+        assert len(checked) == len(self.judged)
+        for result in checked:
+            assert result.passed, result.message
 
-def judged(name: str, chapter: dict[str, Any]) -> list[CheckResult]:
-    """What the checks said of the solutions, where a check can judge one; `chapter` is from `run_chapter`."""
-    results = [chapter["results"][cell] for cell in solutions(name)]
-    return [result for result in results if isinstance(result, CheckResult)]
-
-
-def mistakes_of(checks: Iterable[Any]) -> list[Any]:
-    """Every known mistake of these checks, to parametrize ("check", "sentence", "wrong_function") with."""
-    return [
-        pytest.param(check, *mistake, id=f"{check.name}-{number}")
-        for check in checks
-        for number, mistake in enumerate(check.mistakes)
-    ]
+    def test_an_exercise_that_is_not_begun_says_so(self, chapter: dict[str, Any]) -> None:
+        begun = {name: result for name, result in chapter["results"].items() if "-exercise-" in name}
+        for number in self.judged:
+            (result,) = (result for name, result in begun.items() if name.endswith(f"-{number}"))
+            assert "not written yet" in result.message
 
 
 def run_chapter(name: str, skip: str | None = None) -> dict[str, Any]:
-    """Run all cells but those whose id begins with `skip`: the names they define, and under "results" by cell
-    id what each returned."""
+    """Run all cells of notebooks/`name`.ipynb but those whose id begins with `skip`.
+
+    Returns:
+        The names that the cells define; under "results" by cell id what each returned, and under "solutions"
+        the same for the cells tagged `solution`, None for one that did not run.
+    """
+    cells = nbformat.read(NOTEBOOKS / f"{name}.ipynb", as_version=4).cells
+    code = [cell for cell in cells if cell.cell_type == "code"]
     namespace: dict[str, Any] = {}
     results = {
-        cell.id: _run(cell.source, namespace)
-        for cell in code_cells(name)
-        if skip is None or not cell.id.startswith(skip)
+        cell.id: _run(cell.source, namespace) for cell in code if skip is None or not cell.id.startswith(skip)
     }
-    return {**namespace, "results": results}
+    tagged = [cell.id for cell in code if "solution" in cell.metadata.get("tags", [])]
+    return {**namespace, "results": results, "solutions": {cell: results.get(cell) for cell in tagged}}
 
 
 def _run(source: str, namespace: dict[str, Any]) -> Any:

@@ -1,4 +1,4 @@
-"""Chapter 02: its checks name every known mistake, and the code in the notebook is right by them."""
+"""Chapter 2: its checks find what is wrong, and the code in the notebook is right by them."""
 
 from typing import Any
 
@@ -19,17 +19,16 @@ from detr_tutorial.checks.chapter_02 import (
 )
 from detr_tutorial.data.transforms import resized_size
 from detr_tutorial.padding import normalize_image, pad_images
-from tests.checks.notebook import judged, mistakes_of, run_chapter, solutions
+from tests.checks.notebook import Exercises
 
 NOTEBOOK = "02_images_boxes_padding"
 CHECKS = (checks.cxcywh_to_xyxy, checks.crop_boxes, checks.crop_fractions, checks.pad_images)
 FEW = settings(deadline=None, derandomize=True, max_examples=40, database=None)
 
 
-@pytest.fixture(scope="module")
-def chapter() -> dict[str, Any]:
-    """The notebook's names after a run of all cells; what each cell returned under "results"."""
-    return run_chapter(NOTEBOOK)
+class TestExercises(Exercises):
+    solutions = 5
+    judged = (2, 3, 4)
 
 
 def random_corners(count: int, seed: int) -> torch.Tensor:
@@ -41,19 +40,6 @@ def random_corners(count: int, seed: int) -> torch.Tensor:
 def random_pictures(seed: int) -> list[torch.Tensor]:
     generator = torch.Generator().manual_seed(seed)
     return [torch.randn(3, *size, generator=generator) for size in ((5, 9), (8, 4), (2, 3))]
-
-
-def test_every_solution_passes_its_check(chapter):
-    assert len(solutions(NOTEBOOK)) == 5
-    checked = judged(NOTEBOOK, chapter)
-    assert len(checked) == 3
-    for result in checked:
-        assert result.passed, result.message
-
-
-@pytest.mark.parametrize("number", [2, 3, 4])
-def test_an_exercise_that_is_not_begun_says_so(chapter, number):
-    assert "not written yet" in chapter["results"][f"ch02-exercise-{number}"].message
 
 
 def test_the_functions_of_the_notebook_pass_the_checks(chapter):
@@ -100,22 +86,6 @@ def test_targets_without_objects_have_no_rows_but_four_columns(chapter):
 def test_a_crowd_is_no_target(chapter):
     row = {"image_id": 1, "category_id": 47, "bbox": [0, 0, 2, 2], "iscrowd": 1}
     assert len(chapter["read_targets"]({"annotations": [row]}, 1)[0]) == 0
-
-
-@pytest.mark.parametrize(
-    ("check", "sentence", "wrong_function"),
-    mistakes_of(CHECKS),
-)
-def test_a_known_mistake_is_named_with_its_own_sentence(check, sentence, wrong_function):
-    result = check(wrong_function)
-    assert not result.passed
-    assert f"It looks as if {sentence}." in result.message
-
-
-@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.name)
-def test_no_two_mistakes_share_a_sentence(check):
-    sentences = [sentence for sentence, _ in check.mistakes]
-    assert len(set(sentences)) == len(sentences)
 
 
 def test_wrong_boxes_and_masks_are_drawn():

@@ -1,6 +1,4 @@
-"""Chapter 7: its checks name every known mistake, and the code in the notebook is right by them."""
-
-from typing import Any
+"""Chapter 7: its checks find what is wrong, and the code in the notebook is right by them."""
 
 import pytest
 import torch
@@ -11,43 +9,19 @@ from torchvision.ops import deform_conv2d as deform_conv2d_of_torchvision
 from detr_tutorial import checks
 from detr_tutorial.checks.chapter_07 import grid_offsets_by_loops, receptive_field_by_loops
 from detr_tutorial.sampling import bilinear_sample, kernel_grid
-from tests.checks.notebook import judged, mistakes_of, run_chapter, solutions
+from tests.checks.notebook import Exercises
 
 NOTEBOOK = "07_deformable_convolution"
 
 
-@pytest.fixture(scope="module")
-def chapter() -> dict[str, Any]:
-    """The notebook's names after a run of all cells; "results" by cell id."""
-    return run_chapter(NOTEBOOK)
-
-
-def test_every_solution_passes_its_check(chapter):
-    assert len(solutions(NOTEBOOK)) == 4
-    checked = judged(NOTEBOOK, chapter)
-    assert len(checked) == 2
-    for result in checked:
-        assert result.passed, result.message
-
-
-def test_an_exercise_that_is_not_begun_says_so(chapter):
-    for name in ("ch07-exercise-2", "ch07-exercise-3"):
-        assert "not written yet" in chapter["results"][name].message
+class TestExercises(Exercises):
+    solutions = 4
+    judged = (2, 3)
 
 
 def test_the_chapters_own_receptive_field_passes_the_check(chapter):
     result = checks.receptive_field(chapter["receptive_field"])
     assert result.passed, result.message
-
-
-@pytest.mark.parametrize(
-    ("check", "sentence", "wrong_function"), mistakes_of((checks.receptive_field, checks.grid_offsets))
-)
-def test_a_known_mistake_is_named_with_its_own_sentence(check, sentence, wrong_function):
-    result = check(wrong_function)
-    assert not result.passed
-    assert f"It looks as if {sentence}." in result.message
-    assert (result.figure is not None) == (check is checks.grid_offsets)
 
 
 PLANTED = {

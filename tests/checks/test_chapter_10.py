@@ -1,6 +1,4 @@
-"""Chapter 10: its checks name every known mistake, and the code in the notebook is right by them."""
-
-from typing import Any
+"""Chapter 10: its checks find what is wrong, and the code in the notebook is right by them."""
 
 import pytest
 import torch
@@ -14,16 +12,14 @@ from detr_tutorial.checks.chapter_10 import (
 )
 from detr_tutorial.padding import valid_ratios
 from detr_tutorial.reference_points import encoder_reference_points, to_normalized
-from tests.checks.notebook import judged, mistakes_of, run_chapter, solutions
+from tests.checks.notebook import Exercises
 
 NOTEBOOK = "10_reference_points"
-CHECKS = (checks.pixel_centers, checks.encoder_reference_points, checks.decoder_reference_points)
 
 
-@pytest.fixture(scope="module")
-def chapter() -> dict[str, Any]:
-    """The notebook's names after a run of all cells; what each cell returned under "results"."""
-    return run_chapter(NOTEBOOK)
+class TestExercises(Exercises):
+    solutions = 5
+    judged = (2, 3, 4)
 
 
 def random_masks(seed: int, shapes: list[tuple[int, int]]) -> list[torch.Tensor]:
@@ -38,19 +34,6 @@ def random_masks(seed: int, shapes: list[tuple[int, int]]) -> list[torch.Tensor]
             mask[image, :rows, :columns] = False
         masks.append(mask)
     return masks
-
-
-def test_every_solution_passes_its_check(chapter):
-    assert len(solutions(NOTEBOOK)) == 5
-    checked = judged(NOTEBOOK, chapter)
-    assert len(checked) == 3
-    for result in checked:
-        assert result.passed, result.message
-
-
-@pytest.mark.parametrize("number", [2, 3, 4])
-def test_an_exercise_that_is_not_begun_says_so(chapter, number):
-    assert "not written yet" in chapter["results"][f"ch10-exercise-{number}"].message
 
 
 def test_the_functions_of_the_notebook_pass_the_checks(chapter):
@@ -71,23 +54,6 @@ def test_the_wrong_function_shown_in_the_notebook_is_recognized(chapter):
     result = checks.encoder_reference_points(chapter["swapped"])
     assert not result.passed
     assert "you divided x by H" in result.message
-
-
-@pytest.mark.parametrize(
-    ("check", "sentence", "wrong_function"),
-    mistakes_of(CHECKS),
-)
-def test_a_known_mistake_is_named_with_its_own_sentence(check, sentence, wrong_function):
-    result = check(wrong_function)
-    assert not result.passed
-    assert f"It looks as if {sentence}." in result.message
-    assert (result.figure is not None) == (check is not checks.decoder_reference_points)
-
-
-@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.name)
-def test_no_two_mistakes_share_a_sentence(check):
-    sentences = [sentence for sentence, _ in check.mistakes]
-    assert len(set(sentences)) == len(sentences)
 
 
 def test_the_package_passes_the_checks():

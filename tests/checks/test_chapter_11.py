@@ -1,6 +1,4 @@
-"""Chapter 11: its checks name every known mistake, and the code in the notebook is right by them."""
-
-from typing import Any
+"""Chapter 11: its checks find what is wrong, and the code in the notebook is right by them."""
 
 import pytest
 import torch
@@ -16,39 +14,19 @@ from detr_tutorial.checks.chapter_11 import (
 )
 from detr_tutorial.deformable_attention import MSDeformAttn, star_offsets
 from detr_tutorial.reference_points import sampling_locations
-from tests.checks.notebook import judged, mistakes_of, run_chapter, solutions
+from tests.checks.notebook import Exercises
 
 NOTEBOOK = "11_sampling_offsets"
-CHECKS = (
-    checks.sampling_locations,
-    checks.box_sampling_locations,
-    checks.star_offsets,
-    checks.joint_softmax,
-)
 
 
-@pytest.fixture(scope="module")
-def chapter() -> dict[str, Any]:
-    """The notebook's names after a run of all its cells; "results" by cell id."""
-    return run_chapter(NOTEBOOK)
+class TestExercises(Exercises):
+    solutions = 5
+    judged = (2, 3, 4)
 
 
 def around_boxes(reference_boxes, sampling_offsets):
     """The package's form for boxes, which takes the sizes of the levels and does not use them."""
     return sampling_locations(reference_boxes, sampling_offsets, [(1, 1)] * sampling_offsets.shape[3])
-
-
-def test_every_solution_that_a_check_can_judge_passes_it(chapter):
-    assert len(solutions(NOTEBOOK)) == 5
-    checked = judged(NOTEBOOK, chapter)
-    assert len(checked) == 3
-    for result in checked:
-        assert result.passed, result.message
-
-
-def test_an_exercise_that_is_not_begun_says_so(chapter):
-    for number in (2, 3, 4):
-        assert "not written yet" in chapter["results"][f"ch11-exercise-{number}"].message
 
 
 def test_the_functions_of_the_chapter_pass_and_its_wrong_ones_are_recognized(chapter):
@@ -75,18 +53,6 @@ def test_the_functions_of_the_chapter_pass_and_its_wrong_ones_are_recognized(cha
 def test_the_package_passes_the_checks(check, right):
     result = check(right)
     assert result.passed, result.message
-
-
-@pytest.mark.parametrize(
-    ("check", "sentence", "wrong_function"),
-    mistakes_of(CHECKS),
-)
-def test_a_known_mistake_is_named_with_its_own_sentence(check, sentence, wrong_function):
-    result = check(wrong_function)
-    assert not result.passed
-    assert f"It looks as if {sentence}." in result.message
-    shapes_differ = "your answer has shape" in result.message
-    assert (result.figure is None) == shapes_differ, "a wrong answer is drawn when its shape is right"
 
 
 def flipped(axis):

@@ -1,6 +1,4 @@
-"""Chapter 12: its checks name every known mistake, and the code in the notebook is right by them."""
-
-from typing import Any
+"""Chapter 12: its checks find what is wrong, and the code in the notebook is right by them."""
 
 import pytest
 import torch
@@ -10,29 +8,15 @@ from detr_tutorial import checks
 from detr_tutorial.checks.chapter_12 import bilinear_sample_by_loops, ms_deform_attn_by_loops
 from detr_tutorial.deformable_attention import ms_deform_attn
 from detr_tutorial.measure import measure
-from tests.checks.notebook import judged, mistakes_of, run_chapter, solutions
+from tests.checks.notebook import Exercises
 
 NOTEBOOK = "12_grid_sample_attention"
-TIMED = "ch12-cost"  # cells that only measure time
+SKIP = "ch12-cost"  # cells that only measure time
 
 
-@pytest.fixture(scope="module")
-def chapter() -> dict[str, Any]:
-    """The notebook's names after a run of all cells but the timed ones; "results" by cell id."""
-    return run_chapter(NOTEBOOK, skip=TIMED)
-
-
-def test_every_solution_passes_its_check(chapter):
-    assert len(solutions(NOTEBOOK)) == 4
-    checked = judged(NOTEBOOK, chapter)
-    assert len(checked) == 2
-    for result in checked:
-        assert result.passed, result.message
-
-
-def test_an_exercise_that_is_not_begun_says_so(chapter):
-    for name in ("ch12-exercise-2", "ch12-exercise-4"):
-        assert "not written yet" in chapter["results"][name].message
+class TestExercises(Exercises):
+    solutions = 4
+    judged = (2, 4)
 
 
 @pytest.mark.parametrize("form", ["deform_attn_loops", "deform_attn_grid_sample", "deform_attn_stacked"])
@@ -55,17 +39,6 @@ def test_the_notebooks_embedding_bag_form_equals_the_package(chapter, seed):
 def test_the_notebooks_reading_passes_the_check(chapter):
     result = checks.bilinear_sample(chapter["bilinear_sample"])
     assert result.passed, result.message
-
-
-@pytest.mark.parametrize(
-    ("check", "sentence", "wrong_function"),
-    mistakes_of((checks.bilinear_sample, checks.ms_deform_attn)),
-)
-def test_a_known_mistake_is_named_with_its_own_sentence(check, sentence, wrong_function):
-    result = check(wrong_function)
-    assert not result.passed
-    assert f"It looks as if {sentence}." in result.message
-    assert result.figure is not None
 
 
 @pytest.mark.parametrize("implementation", ["loops", "grid_sample", "embedding_bag", "auto"])

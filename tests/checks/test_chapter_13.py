@@ -1,6 +1,4 @@
-"""Chapter 13: its checks name every known mistake, and the code in the notebook is right by them."""
-
-from typing import Any
+"""Chapter 13: its checks find what is wrong, and the code in the notebook is right by them."""
 
 import pytest
 import torch
@@ -11,36 +9,14 @@ from detr_tutorial import checks
 from detr_tutorial.checks.chapter_13 import cells_heard_by_loops, rest_of_layer_by_loops
 from detr_tutorial.encoder import DeformableEncoderLayer
 from detr_tutorial.reference_points import encoder_reference_points
-from tests.checks.notebook import judged, mistakes_of, run_chapter, solutions
+from tests.checks.notebook import Exercises
 
 NOTEBOOK = "13_encoder"
-CHECKS = (checks.rest_of_layer, checks.cells_heard)
 
 
-@pytest.fixture(scope="module")
-def chapter() -> dict[str, Any]:
-    """The notebook's names after a run of all its cells; "results" by cell id."""
-    return run_chapter(NOTEBOOK)
-
-
-def test_every_solution_that_a_check_can_judge_passes_it(chapter):
-    assert len(solutions(NOTEBOOK)) == 4
-    checked = judged(NOTEBOOK, chapter)
-    assert len(checked) == 2
-    for result in checked:
-        assert result.passed, result.message
-
-
-def test_an_exercise_that_is_not_begun_says_so(chapter):
-    for number in (2, 3):
-        assert "not written yet" in chapter["results"][f"ch13-exercise-{number}"].message
-
-
-@pytest.mark.parametrize(("check", "sentence", "wrong_function"), mistakes_of(CHECKS))
-def test_a_known_mistake_is_named_with_its_own_sentence(check, sentence, wrong_function):
-    result = check(wrong_function)
-    assert not result.passed
-    assert f"It looks as if {sentence}." in result.message
+class TestExercises(Exercises):
+    solutions = 4
+    judged = (2, 3)
 
 
 def test_the_layer_norm_and_the_linear_layers_of_torch_pass_the_check():

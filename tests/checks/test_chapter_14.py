@@ -1,6 +1,4 @@
-"""Chapter 14: its checks name every known mistake, and the code in the notebook is right by them."""
-
-from typing import Any
+"""Chapter 14: its checks find what is wrong, and the code in the notebook is right by them."""
 
 import pytest
 import torch
@@ -10,36 +8,14 @@ from torchvision.ops import nms
 from detr_tutorial import checks
 from detr_tutorial.checks.chapter_14 import count_duplicates_by_loops, object_queries_by_loops
 from detr_tutorial.decoder import DeformableDecoderLayer, to_padded_levels
-from tests.checks.notebook import judged, mistakes_of, run_chapter, solutions
+from tests.checks.notebook import Exercises
 
 NOTEBOOK = "14_decoder"
-CHECKS = (checks.object_queries, checks.count_duplicates)
 
 
-@pytest.fixture(scope="module")
-def chapter() -> dict[str, Any]:
-    """The notebook's names after a run of all its cells; "results" by cell id."""
-    return run_chapter(NOTEBOOK)
-
-
-def test_every_solution_that_a_check_can_judge_passes_it(chapter):
-    assert len(solutions(NOTEBOOK)) == 4
-    checked = judged(NOTEBOOK, chapter)
-    assert len(checked) == 2
-    for result in checked:
-        assert result.passed, result.message
-
-
-def test_an_exercise_that_is_not_begun_says_so(chapter):
-    for number in (2, 3):
-        assert "not written yet" in chapter["results"][f"ch14-exercise-{number}"].message
-
-
-@pytest.mark.parametrize(("check", "sentence", "wrong_function"), mistakes_of(CHECKS))
-def test_a_known_mistake_is_named_with_its_own_sentence(check, sentence, wrong_function):
-    result = check(wrong_function)
-    assert not result.passed
-    assert f"It looks as if {sentence}." in result.message
+class TestExercises(Exercises):
+    solutions = 4
+    judged = (2, 3)
 
 
 def test_the_function_of_the_package_passes_the_check():

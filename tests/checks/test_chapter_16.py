@@ -1,6 +1,4 @@
-"""Chapter 16: its checks name every known mistake, and the code in the notebook is right by them."""
-
-from typing import Any
+"""Chapter 16: its checks find what is wrong, and the code in the notebook is right by them."""
 
 import pytest
 import torch
@@ -10,29 +8,14 @@ from detr_tutorial import checks
 from detr_tutorial.checks.chapter_16 import encode_boxes_by_loops, grid_proposals_by_loops
 from detr_tutorial.features import FlattenedFeatures
 from detr_tutorial.two_stage import encode_boxes, grid_proposals
-from tests.checks.notebook import judged, mistakes_of, run_chapter, solutions
+from tests.checks.notebook import Exercises
 
 NOTEBOOK = "16_two_stage"
-CHECKS = (checks.grid_proposals, checks.encode_boxes)
 
 
-@pytest.fixture(scope="module")
-def chapter() -> dict[str, Any]:
-    """The notebook's names after a run of all its cells; "results" by cell id."""
-    return run_chapter(NOTEBOOK)
-
-
-def test_every_solution_that_a_check_can_judge_passes_it(chapter):
-    assert len(solutions(NOTEBOOK)) == 4
-    checked = judged(NOTEBOOK, chapter)
-    assert len(checked) == 2
-    for result in checked:
-        assert result.passed, result.message
-
-
-def test_an_exercise_that_is_not_begun_says_so(chapter):
-    for number in (2, 3):
-        assert "not written yet" in chapter["results"][f"ch16-exercise-{number}"].message
+class TestExercises(Exercises):
+    solutions = 4
+    judged = (2, 3)
 
 
 def test_the_functions_of_the_chapter_pass(chapter):
@@ -47,13 +30,6 @@ def test_the_package_agrees_with_the_loops():
     flattened = FlattenedFeatures(tokens, tokens, torch.zeros(2, 30, dtype=torch.bool), shapes, ratios)
     boxes, _ = grid_proposals(flattened)
     assert_close(boxes, grid_proposals_by_loops(shapes, ratios).clamp(0, 1))
-
-
-@pytest.mark.parametrize(("check", "sentence", "wrong_function"), mistakes_of(CHECKS))
-def test_a_known_mistake_is_named_with_its_own_sentence(check, sentence, wrong_function):
-    result = check(wrong_function)
-    assert not result.passed
-    assert f"It looks as if {sentence}." in result.message
 
 
 PLANTED = {

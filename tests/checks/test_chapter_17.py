@@ -1,7 +1,6 @@
-"""Chapter 17: its checks name every known mistake, and the code in the notebook is right by them."""
+"""Chapter 17: its checks find what is wrong, and the code in the notebook is right by them."""
 
 from itertools import permutations
-from typing import Any
 
 import pytest
 import torch
@@ -13,16 +12,15 @@ from detr_tutorial.checks.chapter_17 import box_losses_by_loops, class_loss_by_l
 from detr_tutorial.detections import Detections
 from detr_tutorial.losses import SetCriterion, sigmoid_focal_loss
 from detr_tutorial.matching import hungarian_match, matching_cost
-from tests.checks.notebook import judged, mistakes_of, run_chapter, solutions
+from tests.checks.notebook import Exercises
 
 NOTEBOOK = "17_matching_and_losses"
 CLASSES = 4
 
 
-@pytest.fixture(scope="module")
-def chapter() -> dict[str, Any]:
-    """The notebook's names after a run of all cells; what each cell returned under "results"."""
-    return run_chapter(NOTEBOOK)
+class TestExercises(Exercises):
+    solutions = 4
+    judged = (2, 3)
 
 
 def random_boxes(*sizes: int, generator: torch.Generator) -> torch.Tensor:
@@ -42,29 +40,6 @@ def random_batch(seed: int, counts: tuple[int, ...] = (3, 0, 5), queries: int = 
         for count in counts
     ]
     return logits, random_boxes(len(counts), queries, generator=generator), targets
-
-
-def test_every_solution_passes_its_check(chapter):
-    assert len(solutions(NOTEBOOK)) == 4
-    checked = judged(NOTEBOOK, chapter)
-    assert len(checked) == 2
-    for result in checked:
-        assert result.passed, result.message
-
-
-@pytest.mark.parametrize("number", [2, 3])
-def test_an_exercise_that_is_not_begun_says_so(chapter, number):
-    assert "not written yet" in chapter["results"][f"ch17-exercise-{number}"].message
-
-
-@pytest.mark.parametrize(
-    ("check", "sentence", "wrong_function"), mistakes_of((checks.class_loss, checks.box_losses))
-)
-def test_a_known_mistake_is_named_with_its_own_sentence(check, sentence, wrong_function):
-    result = check(wrong_function)
-    assert not result.passed
-    assert result.mistake == sentence
-    assert sentence in result.message
 
 
 @pytest.mark.parametrize(

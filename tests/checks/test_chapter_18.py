@@ -1,4 +1,4 @@
-"""Chapter 18: its checks name every known mistake, and the code in the notebook is right by them."""
+"""Chapter 18: its checks find what is wrong, and the code in the notebook is right by them."""
 
 import itertools
 import math
@@ -20,37 +20,15 @@ from detr_tutorial.training import (
     set_learning_rate,
     train_step,
 )
-from tests.checks.notebook import mistakes_of, run_chapter, solutions
+from tests.checks.notebook import Exercises
 
 NOTEBOOK = "18_training"
-CHECKS = (checks.learning_factor, checks.part_factors)
+SKIP = "ch18-run-"  # cells that train for long
 
 
-@pytest.fixture(scope="module")
-def chapter() -> dict[str, Any]:
-    """The notebook's names after its cells, without those that train for long; "results" by cell id."""
-    return run_chapter(NOTEBOOK, skip="ch18-run-")
-
-
-def test_every_solution_that_a_check_can_judge_passes_it(chapter):
-    assert len(solutions(NOTEBOOK)) == 4
-    results = [chapter["results"].get(cell) for cell in solutions(NOTEBOOK)]
-    checked = [result for result in results if isinstance(result, checks.CheckResult)]
-    assert len(checked) == 2
-    for result in checked:
-        assert result.passed, result.message
-
-
-def test_an_exercise_that_is_not_begun_says_so(chapter):
-    for number in (2, 3):
-        assert "not written yet" in chapter["results"][f"ch18-exercise-{number}"].message
-
-
-@pytest.mark.parametrize(("check", "sentence", "wrong_function"), mistakes_of(CHECKS))
-def test_a_known_mistake_is_named_with_its_own_sentence(check, sentence, wrong_function):
-    result = check(wrong_function)
-    assert not result.passed
-    assert f"It looks as if {sentence}." in result.message
+class TestExercises(Exercises):
+    solutions = 4
+    judged = (2, 3)
 
 
 @pytest.mark.parametrize("name", NAMES)
