@@ -21,7 +21,7 @@ NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,38})/(?!\.{1,2}$)[A-Za-z0-9._-]
 GITHUB = "https://github.com/"
 # A block that this tool writes: a line that says so, the text, and a line that ends it.
 BLOCK = re.compile(
-    r"^(\W*repository: written by make repository.*\n)(?:.*\n)*?(?=\W*end of repository)", re.M
+    r"^(\S{1,4} repository: written by make repository.*\n)(?:.*\n)*?(?=\S{1,4} end of repository)", re.M
 )
 
 
