@@ -18,6 +18,7 @@ const widgets = [
   ["deformconv", "deformable_conv_explorer"],
   ["tokens", "token_explorer"],
   ["refinement", "refinement_explorer"],
+  ["trained", "trained_points_explorer"],
 ];
 const entryPoints = widgets.flatMap(([folder, out]) =>
   ["index.js", "style.css"].map((file) => ({ in: join(here, "src", folder, file), out })),

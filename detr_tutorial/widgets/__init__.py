@@ -10,6 +10,7 @@ from detr_tutorial.widgets.position_explorer import PositionExplorer
 from detr_tutorial.widgets.refinement_explorer import RefinementExplorer
 from detr_tutorial.widgets.sampling_points_explorer import SamplingPointsExplorer
 from detr_tutorial.widgets.token_explorer import TokenExplorer
+from detr_tutorial.widgets.trained_points_explorer import TrainedPointsExplorer
 
 __all__ = [
     "BilinearExplorer",
@@ -22,4 +23,5 @@ __all__ = [
     "RefinementExplorer",
     "SamplingPointsExplorer",
     "TokenExplorer",
+    "TrainedPointsExplorer",
 ]

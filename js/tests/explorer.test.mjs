@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { STRAIGHT } from "../src/math/bend.js";
 import { format } from "../src/common/format.js";
-import { headPath } from "../src/explorer/marks.js";
+import { headPath } from "../src/common/marks.js";
 import { shadePaths } from "../src/explorer/levels.js";
 import { arithmetic, headOutput, lostWeight, samplingPoints } from "../src/explorer/points.js";
 import { Scene, nest } from "../src/explorer/scene.js";

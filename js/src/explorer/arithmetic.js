@@ -3,7 +3,7 @@
 import { isInside } from "../math/bilinear.js";
 import { add, addHatching } from "../common/dom.js";
 import { format, levelColor } from "../common/format.js";
-import { headPath, headShape } from "./marks.js";
+import { headPath, headShape } from "../common/marks.js";
 import { arithmetic, headOutput } from "./points.js";
 
 const CELL = 44;

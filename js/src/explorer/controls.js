@@ -1,51 +1,9 @@
-/** Which heads and levels are drawn, and the sliders that bend the attention of the chosen head. */
+/** The sliders that bend the attention of the chosen head. */
 
 import { add } from "../common/dom.js";
-import { createChips, createSlider } from "../common/controls.js";
-import { format, levelColor } from "../common/format.js";
-import { headPath, headShape } from "./marks.js";
+import { createSlider } from "../common/controls.js";
+import { format } from "../common/format.js";
 import { STRAIGHT } from "../math/bend.js";
-
-export function createChoices(parent, { scene, prefix, onHead, onLevel }) {
-  const row = add(parent, "div", { class: "spe-choices" });
-  const heads = createChips(row, {
-    legend: "Head",
-    name: `${prefix}-head`,
-    options: [
-      { value: -1, text: "all", label: "All heads" },
-      ...Array.from({ length: scene.numHeads }, (_, head) => ({
-        value: head,
-        text: head,
-        label: `Head ${head}, ${headShape(head)}`,
-        mark: (chip) => {
-          const svg = add(chip, "svg", { viewBox: "-7 -7 14 14", class: "spe-glyph", "aria-hidden": "true" });
-          add(svg, "path", { d: headPath(head), transform: "scale(9)", class: "spe-glyph-mark" });
-        },
-      })),
-    ],
-    onChange: onHead,
-  });
-  const levels = createChips(row, {
-    legend: "Level",
-    name: `${prefix}-level`,
-    options: [
-      { value: -1, text: "all", label: "All levels" },
-      ...Array.from({ length: scene.numLevels }, (_, level) => ({
-        value: level,
-        text: level,
-        label: `Level ${level}`,
-        mark: (chip) => add(chip, "span", { class: "dw-swatch", style: `background:${levelColor(level)}` }),
-      })),
-    ],
-    onChange: onLevel,
-  });
-  return {
-    draw({ head, level }) {
-      heads.set(head);
-      levels.set(level);
-    },
-  };
-}
 
 const SLIDERS = [
   { name: "scale", label: "Scale offsets", min: 0, max: 3, step: 0.05, show: (value) => `× ${format(value, 2)}` },

@@ -9,8 +9,9 @@ import { mountStatic } from "../host.js";
 import { STRAIGHT, isStraight } from "../math/bend.js";
 import { tokenCell } from "../math/reference_points.js";
 import { createArithmetic } from "./arithmetic.js";
-import { createBending, createChoices } from "./controls.js";
+import { createBending } from "./controls.js";
 import { createAnnouncer } from "../common/announce.js";
+import { createChoices } from "../common/choices.js";
 import { add, select, uniquePrefix } from "../common/dom.js";
 import { format, percent } from "../common/format.js";
 import { createLevels } from "./levels.js";
@@ -48,7 +49,7 @@ function render({ model, el }) {
   const root = add(select(el), "div", { class: "dw spe", id: prefix, role: "group", "aria-label": "Sampling points explorer" });
   root.style("--spe-aspect", photoAspect(scene)).style("--spe-level-rows", Math.ceil(scene.numLevels / 2));
   const body = add(root, "div", { class: "dw-body spe-body" });
-  const choices = createChoices(body, {
+  const choices = createChoices(add(body, "div", { class: "spe-choices" }), {
     scene,
     prefix,
     onHead: (head) => tell("head", head),

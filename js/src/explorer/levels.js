@@ -2,7 +2,7 @@
 
 import { add, addHatching } from "../common/dom.js";
 import { levelColor } from "../common/format.js";
-import { headPath } from "./marks.js";
+import { headPath } from "../common/marks.js";
 import { markerScale } from "./photo.js";
 import { arithmetic, pointKey } from "./points.js";
 

@@ -4,7 +4,7 @@ import { drag } from "d3-drag";
 import { pointer } from "d3-selection";
 import { add, addHatching } from "../common/dom.js";
 import { format, levelColor } from "../common/format.js";
-import { headPath, headShape } from "./marks.js";
+import { headPath, headShape } from "../common/marks.js";
 import { pointKey } from "./points.js";
 
 /** Longest side of the padded batch, and the rim around it where points outside are still seen. */

@@ -2,7 +2,7 @@
 
 import { add } from "../common/dom.js";
 import { levelColor } from "../common/format.js";
-import { headPath } from "../explorer/marks.js";
+import { headPath } from "../common/marks.js";
 
 const SIDE = 400; // as in refinement_explorer.py
 const AREA = 1500; // of a marker with the whole weight of its head
