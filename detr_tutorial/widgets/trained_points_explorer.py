@@ -45,9 +45,9 @@ COORDINATE_UNITS = 10000  # reference points and boxes travel in ten-thousandths
 WEIGHT_UNITS = 255
 BOX_COLOR = "#FFD000"
 KEY = (
-    "Green cross: what the query looks around; dashed: the box it starts from. Yellow: predicted boxes. Points: "
-    "color by level, shape by head, area by attention weight, hollow where only zeros are read; far ones stand "
-    "at the rim."
+    "Green cross: what the query looks around; dashed: the box it starts from. Yellow: predicted boxes. "
+    "Points: color by level, shape by head, area by attention weight, hollow where only zeros are read; "
+    "far ones stand at the rim."
 )
 ASLEEP = "Attention, head, level and query can be changed by hand where scripts are on. "
 
@@ -63,8 +63,8 @@ class TrainedPointsExplorer(BookWidget, bundle="trained_points_explorer"):
     """See where every query of every attention of a trained detector looks, on one picture.
 
     Queries of the encoder are tokens, chosen on the picture; queries of the decoder are the surest detections.
-    Everything is computed once, in Python, and travels with the page: about 230 KB for 128 x 128 pixels, more
-    for larger pictures.
+    Everything is computed once, in Python, and travels with the page: 245 KB for 128 x 128 pixels, 370 KB for
+    128 x 213. Where a kernel runs, `explorer.image = picture` shows any picture of your own.
 
     Args:
         model: a trained model.
@@ -142,10 +142,9 @@ class TrainedPointsExplorer(BookWidget, bundle="trained_points_explorer"):
         return _figure(self)
 
     def __repr__(self) -> str:
-        query = (
-            f"token={self.token}" if self.attention.startswith("encoder") else f"detection={self.detection}"
-        )
-        return f"TrainedPointsExplorer(attention={self.attention!r}, head={self.head}, level={self.level}, {query})"
+        name = "token" if self.attention.startswith("encoder") else "detection"
+        shown = f"attention={self.attention!r}, head={self.head}, level={self.level}"
+        return f"TrainedPointsExplorer({shown}, {name}={getattr(self, name)})"
 
     def _page_state(self) -> dict[str, Any]:
         names = ("attention", "head", "level", "token", "detection")
@@ -161,7 +160,8 @@ class TrainedPointsExplorer(BookWidget, bundle="trained_points_explorer"):
             '<div class="dw tpx"><div class="dw-body">'
             f"{_chips('Attention', self.attentions)}"
             '<div class="tpx-choices">'
-            f"{_chips('Head', ['all', *range(heads)], glyph)}{_chips('Level', ['all', *range(levels)], swatch)}"
+            f"{_chips('Head', ['all', *range(heads)], glyph)}"
+            f"{_chips('Level', ['all', *range(levels)], swatch)}"
             '</div><div class="tpx-queries">'
             f"{_chips('Query', queries)}{_chips('Query: a token of level', range(levels), swatch)}"
             f'</div><div class="tpx-main">{_svg(self)}<div class="tpx-zoom-room"></div></div>'
@@ -242,7 +242,7 @@ def _answer(run: _Run, attention: RecordedAttention, names: list[str]) -> dict[s
 
 
 def _packed(attention: RecordedAttention) -> dict[str, Any]:
-    """One record, a byte a number: points relative to the reference, with a range of its own for each of M L K."""
+    """One record, a byte a number: points relative to the reference, each of the M L K with its own range."""
     references = attention.references[0, :, 0].numpy().astype(np.float64)  # Q 2 or 4, alike on all levels
     around = np.rint(references * COORDINATE_UNITS)
     points = attention.locations[0].numpy().astype(np.float64)  # Q M L K 2

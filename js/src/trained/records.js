@@ -82,7 +82,7 @@ const sure = (score) => `${format(score * 100, 0)} %`;
 export function describe({ attention, query, points, boxes, box, scene }) {
   const [stack, layer] = attention.name.split(" ");
   const lost = points.filter((point) => point.lost).length;
-  const zeros = lost ? ` ${lost} of them read zeros, outside of the picture.` : "";
+  const zeros = lost ? ` ${lost} points read zeros, outside of the picture.` : "";
   if (stack === "encoder") {
     const { level, row, column } = tokenCell(query, scene.spatialShapes);
     const where = `Encoder layer ${layer}, token of row ${row}, column ${column} of level ${level}`;
