@@ -1,4 +1,4 @@
-"""Where a detector looks: record every deformable attention of a model, ours or another, and draw it.
+"""Where a detector looks: record every deformable attention of a model, ours or another, and draw it::
 
     with record_sampling(model) as attentions:
         model(pixels)
