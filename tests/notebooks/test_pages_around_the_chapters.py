@@ -126,7 +126,7 @@ def test_the_reference_has_every_public_module():
     package = ROOT / "detr_tutorial"
     files = [*package.glob("*.py"), *(package / "data").glob("*.py")]
     modules = {file.relative_to(package).with_suffix("").as_posix().replace("/", ".") for file in files}
-    modules |= {"data.photos"}
+    modules |= {"data.photos", "plots.recording"}
     assert shown == {m for m in modules if not m.split(".")[-1].startswith("_")} - private
 
 
@@ -153,6 +153,42 @@ def test_how_to_cite_is_in_step_with_the_citation_file():
     assert theirs["year"] == str(paper["year"])
     names = [f"{author['family-names']}, {author['given-names']}" for author in paper["authors"]]
     assert theirs["author"] == " and ".join(names)
+
+
+# Questions
+
+
+def test_every_answer_names_the_cell_or_the_test_that_shows_it():
+    answers = re.findall(
+        r"^### ([^\n]+\?)\n(.*?)(?=^##|\Z)", text_of(ROOT / "book" / "faq.md"), flags=re.M | re.S
+    )
+    assert len(answers) > 30
+    for question, text in answers:
+        assert CELL.search(text) or LATER_CELL.search(text) or TEST.search(text), question
+
+
+# References
+
+
+def test_every_paper_has_a_link():
+    bibliography = text_of(ROOT / "book" / "references.bib")
+    entries = re.findall(r"^@\w+\{(\w+),(.*?)^\}", bibliography, flags=re.M | re.S)
+    assert len(entries) == bibliography.count("@")
+    for key, fields in entries:
+        links = re.findall(r"^\s*(?:url|doi|eprint)\s*=\s*\{([^}]+)\}", fields, flags=re.M)
+        assert any(re.match(r"https://|10\.\d{4,}/|\d{4}\.\d{4,5}$", link) for link in links), key
+
+
+def test_every_paper_is_cited_by_a_chapter_or_a_page():
+    bibliography = text_of(ROOT / "book" / "references.bib")
+    sources = [*PAGES, *(ROOT / "notebooks").glob("*.ipynb")]
+    cited = {
+        key.strip()
+        for source in sources
+        for keys in re.findall(r"\{cite(?::\w+)?\}`([^`]+)`", text_of(source))
+        for key in keys.split(",")
+    }
+    assert set(re.findall(r"^@\w+\{(\w+),", bibliography, flags=re.M)) <= cited
 
 
 # Map of equations
