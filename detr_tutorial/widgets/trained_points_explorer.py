@@ -62,9 +62,9 @@ class _Run(NamedTuple):
 class TrainedPointsExplorer(BookWidget, bundle="trained_points_explorer"):
     """See where every query of every attention of a trained detector looks, on one picture.
 
-    Queries of the encoder are tokens, chosen on the picture; queries of the decoder are the surest detections.
-    Everything is computed once, in Python, and travels with the page: 245 KB for 128 x 128 pixels, 370 KB for
-    128 x 213. Where a kernel runs, `explorer.image = picture` shows any picture of your own.
+    Queries of the encoder are tokens, chosen on the picture; those of the decoder are the surest detections.
+    Everything is computed once, in Python, and travels with the page: 245 KB for 128 x 128 pixels, 370 KB
+    for 128 x 213. Where a kernel runs, `explorer.image = picture` shows any picture of your own.
 
     Args:
         model: a trained model.
@@ -326,8 +326,8 @@ def _svg(explorer: TrainedPointsExplorer) -> str:
     cross = f"M{x - 10:.1f} {y:.1f}h20M{x:.1f} {y - 10:.1f}v20"
     view = f"{-RIM} {-RIM} {width + 2 * RIM:.6g} {height + 2 * RIM:.6g}"
     return (
-        f'<svg class="tpx-panel" role="img" viewBox="{view}" aria-label="Picture with the boxes of detections, '
-        'yellow, and the sampling points of a query, colored by level">'
+        f'<svg class="tpx-panel" role="img" viewBox="{view}" '
+        'aria-label="Picture with the boxes of detections, and the sampling points of a query by level">'
         f'<image href="{explorer.scene["photo"]}" width="{width:.6g}" height="{height:.6g}" '
         f'preserveAspectRatio="none"/>{drawn}'
         f'<path class="tpx-cross tpx-cross-rim" d="{cross}"/>'

@@ -66,11 +66,15 @@ export function createPanel(parent, { size, photo, rim }) {
       cross.style("transform", shift(place(reference)));
       layers.points
         .selectAll("path")
-        .data(points)
-        .join("path")
-        .attr("class", ({ lost }) => `tpx-point tpx-moves${lost ? " tpx-lost" : ""}`)
-        .attr("d", ({ head }) => headPath(head))
-        .style("--tpx-color", ({ level }) => levelColor(level))
+        .data(points, ({ index }) => index)
+        .join((entered) =>
+          entered
+            .append("path")
+            .attr("class", "tpx-point tpx-moves")
+            .attr("d", ({ head }) => headPath(head))
+            .style("--tpx-color", ({ level }) => levelColor(level)),
+        )
+        .classed("tpx-lost", ({ lost }) => lost)
         .style("transform", ({ location, weight }) => {
           const scale = Math.sqrt(Math.max(weight * AREA, SMALLEST_AREA));
           return `${shift(kept(place(location)))} scale(${scale.toFixed(2)})`;

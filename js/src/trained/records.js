@@ -14,7 +14,7 @@ export const isIn = ([cx, cy, w, h], [x, y]) => Math.abs(x - cx) <= w / 2 && Mat
  * One attention.
  *
  * @returns {{reference: (query: number) => number[], points: (query: number) => object[]}} `points` are
- *   {head, level, location: [x, y], weight, lost}, head by head, level by level; `lost` reads zeros only
+ *   {index, head, level, location: [x, y], weight, lost}, head by head, level by level; `lost` reads zeros only
  */
 export function readAttention({ references, points, low, step, weights, referenceSize }, scene) {
   const [around, codes, lows, steps, shares] = [references, points, low, step, weights].map(unpack);
@@ -35,6 +35,7 @@ export function readAttention({ references, points, low, step, weights, referenc
         });
         const [x, y] = [location[0] * width - 0.5, location[1] * height - 0.5];
         return {
+          index,
           head: Math.floor(index / (numLevels * numPoints)),
           level,
           location,
@@ -82,7 +83,7 @@ const sure = (score) => `${format(score * 100, 0)} %`;
 export function describe({ attention, query, points, boxes, box, scene }) {
   const [stack, layer] = attention.name.split(" ");
   const lost = points.filter((point) => point.lost).length;
-  const zeros = lost ? ` ${lost} points read zeros, outside of the picture.` : "";
+  const zeros = lost ? ` ${lost} ${lost === 1 ? "reads" : "read"} zeros only, outside of the picture.` : "";
   if (stack === "encoder") {
     const { level, row, column } = tokenCell(query, scene.spatialShapes);
     const where = `Encoder layer ${layer}, token of row ${row}, column ${column} of level ${level}`;
