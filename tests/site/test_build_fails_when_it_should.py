@@ -14,9 +14,10 @@ import yaml
 from .conftest import ROOT
 
 
-def make_book(folder: Path, page: str, cell: str) -> subprocess.CompletedProcess:
-    """Build a book of one page and one notebook with the real configuration."""
+def make_book(folder: Path, page: str, cell: str, change=lambda config: None) -> subprocess.CompletedProcess:
+    """Build a book of one page and one notebook with the real configuration, after a change of it."""
     config = yaml.safe_load((ROOT / "_config.yml").read_text(encoding="utf-8"))
+    change(config)
     config["sphinx"]["local_extensions"] = {"book_site": str(ROOT / "book" / "_ext")}
     config["sphinx"]["config"]["html_static_path"] = [str(ROOT / "book" / "_static")]
     config["bibtex_bibfiles"] = [str(ROOT / "book" / "references.bib")]
@@ -27,6 +28,7 @@ def make_book(folder: Path, page: str, cell: str) -> subprocess.CompletedProcess
     nb = nbformat.v4
     notebook = nb.new_notebook(cells=[nb.new_markdown_cell("# Ten"), nb.new_code_cell(cell)])
     notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3 (ipykernel)"}
+    notebook.metadata["language_info"] = {"name": "python"}
     nbformat.write(notebook, folder / "10_small.ipynb")
     return subprocess.run(
         [sys.executable, str(ROOT / "tools" / "build_book.py"), str(folder)],

@@ -6,24 +6,21 @@ citation and no site map, and the picture of a page has its place relative to th
 """
 
 import json
-import re
 from collections.abc import Iterator
 from functools import cache
 from html import escape
 from pathlib import Path
 from typing import Any
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import urljoin
 from xml.sax.saxutils import escape as escape_xml
 
 import yaml
-from docutils import nodes
 from sphinx.application import Sphinx
 
 from .cards import SIZE, first_figure, write_card
 
 CITATION = Path(__file__).resolve().parents[3] / "CITATION.cff"
 TEXT_LICENSE = "https://creativecommons.org/licenses/by/4.0/"
-LONGEST_DESCRIPTION = 160
 # Pages that no author writes; neither is in the site map.
 ENTRY = "index"
 MADE_PAGES = {
@@ -33,7 +30,7 @@ MADE_PAGES = {
     ),
     "404": (
         "Page not found",
-        "There is no page at this address. The list of chapters and the search lead on.",
+        "There is no page at this address. The front page and the search of the book lead on.",
     ),
 }
 
@@ -60,20 +57,13 @@ def publication_date(app: Sphinx) -> str:
     return str(citation().get("date-released", app.config.copyright)).replace("-", "/")
 
 
-def description_of(app: Sphinx, pagename: str, doctree: nodes.document | None) -> str:
-    """Return the page's own `description`, else its first paragraph, cut at a word."""
+def description_of(app: Sphinx, pagename: str) -> str:
+    """Return the page's `description`: front matter of a page, metadata of a notebook."""
     if pagename in MADE_PAGES:
         return MADE_PAGES[pagename][1]
     if pagename in (app.config.root_doc, ENTRY):
         return citation()["abstract"].strip()
-    if own := app.env.metadata.get(pagename, {}).get("description"):
-        return str(own)
-    for paragraph in doctree.findall(nodes.paragraph) if doctree is not None else ():
-        if isinstance(paragraph.parent, nodes.section):
-            text = re.sub(r"\s+", " ", paragraph.astext()).strip()
-            cut = text[: LONGEST_DESCRIPTION - 3].rsplit(" ", 1)[0] + " ..."
-            return text if len(text) <= LONGEST_DESCRIPTION else cut
-    return ""
+    return app.env.metadata.get(pagename, {}).get("description", "")
 
 
 def linked_data(app: Sphinx, page: dict[str, Any], kind: str) -> dict[str, Any]:
@@ -125,7 +115,7 @@ def head_of(app: Sphinx, pagename: str, title: str, number: str, context: dict, 
     is_document = pagename in app.env.found_docs
     kind = "book" if pagename in (app.config.root_doc, ENTRY) else "chapter" if number else "page"
     book = citation()["title"]
-    description = description_of(app, pagename, doctree)
+    description = description_of(app, pagename)
     figure = first_figure(app, doctree)
     place = write_card(app, pagename, number, title, figure[0] if figure else None)
     site = app.config.html_baseurl
@@ -138,7 +128,7 @@ def head_of(app: Sphinx, pagename: str, title: str, number: str, context: dict, 
     )
     page = {"title": title, "number": number, "description": description, "url": url, "image": image}
 
-    tags = [f'<meta name="description" content="{escape(description)}">'] if description else []
+    tags = [f'<meta name="description" content="{escape(description)}">']
     if url:
         tags.append(f'<link rel="canonical" href="{escape(url)}">')
     properties = [
@@ -169,12 +159,12 @@ def head_of(app: Sphinx, pagename: str, title: str, number: str, context: dict, 
     return "\n".join(tags)
 
 
-def from_the_root(app: Sphinx, context: dict) -> None:
-    """Let every link of a page begin at the root of the site: the page is shown at any address."""
-    root = urlsplit(app.config.html_baseurl).path
+def with_absolute_links(app: Sphinx, context: dict) -> None:
+    """Make the links of a page absolute where the site's address is known: it is shown at any address."""
     pathto = context["pathto"]
-    context["pathto"] = lambda *arguments, **options: root + pathto(*arguments, **options)
-    context["content_root"] = root
+    context["pathto"] = lambda *arguments, **options: urljoin(
+        app.config.html_baseurl, pathto(*arguments, **options)
+    )
 
 
 def pages_without_source(app: Sphinx) -> Iterator[tuple[str, dict[str, Any], str]]:

@@ -97,8 +97,8 @@ def name_link(link: re.Match[str]) -> str:
 def page_context(app: Sphinx, pagename: str, templatename: str, context: dict, doctree) -> None:
     if app.builder.format != "html":
         return
-    if pagename == "404" and app.config.html_baseurl:
-        metadata.from_the_root(app, context)
+    if pagename == "404":
+        metadata.with_absolute_links(app, context)
     body = context.get("body", "")
     if pagename in app.env.found_docs:
         body = with_late_widgets(app, body, context["pathto"])
