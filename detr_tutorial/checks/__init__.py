@@ -36,6 +36,7 @@ from detr_tutorial.checks.chapter_16 import encode_boxes, grid_proposals
 from detr_tutorial.checks.chapter_17 import box_losses, class_loss
 from detr_tutorial.checks.chapter_18 import learning_factor, part_factors
 from detr_tutorial.checks.chapter_19 import average_precision, postprocess
+from detr_tutorial.checks.chapter_20 import offsets_from_locations, original_pixels
 
 __all__ = [
     "Check",
@@ -70,6 +71,8 @@ __all__ = [
     "ms_deform_attn",
     "multi_head_attention",
     "object_queries",
+    "offsets_from_locations",
+    "original_pixels",
     "pad_images",
     "part_factors",
     "pixel_centers",

@@ -32,7 +32,7 @@ TEACHES = {
     "17_matching_and_losses": ["matching", "losses", "detections", "detr"],
     "18_training": ["training", "data/shapes", "data/coco", "data/transforms"],
     "19_inference_and_evaluation": ["inference", "evaluation", "data/coco"],
-    "20_sampling_points_on_images": ["checkpoints", "plots/recording"],
+    "20_sampling_points_on_images": ["checkpoints", "plots/recording", "data/sampling_statistics"],
 }
 TAUGHT = sorted({module for modules in TEACHES.values() for module in modules})
 NOTEBOOK = re.compile(r"notebooks/(\d\d_\w+)\.ipynb")
