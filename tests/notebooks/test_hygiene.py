@@ -144,6 +144,12 @@ def test_there_are_three_exercises_with_folded_solutions(path):
         assert "hide-cell" in tags(cell), cell.source
 
 
+def test_the_chapter_describes_itself_to_who_searches(path):
+    description = read(path).metadata.get("description", "")
+    assert 50 <= len(description) <= 160, f"{len(description)} characters: {description}"
+    assert description.endswith(".")
+
+
 def test_the_bootstrap_cell_comes_first_as_make_repository_writes_it(path):
     cell = code_cells(path)[0]
     assert cell == nbformat.from_dict(
