@@ -19,7 +19,6 @@ from tests.widgets.pages import (
 )
 from tests.widgets.test_trained_points_explorer import arguments
 
-STILL = "<style>.tpx-moves { transition: none !important }</style>"
 PLACES = """() => {
     const photo = document.querySelector(".tpx-panel image").getBoundingClientRect();
     return [...document.querySelector(".tpx-panel").querySelectorAll(".tpx-point")].map((point) => {
@@ -36,7 +35,7 @@ def explorer() -> TrainedPointsExplorer:
 
 @pytest.fixture(scope="session")
 def html(explorer) -> str:
-    return explorer._repr_html_() + STILL
+    return explorer._repr_html_()
 
 
 def choose(page: Page, group: str, name: str) -> None:

@@ -10,6 +10,7 @@ import { mountStatic } from "../host.js";
 import { createAnnouncer } from "../common/announce.js";
 import { add, addHatching, select, uniquePrefix } from "../common/dom.js";
 import { format } from "../common/format.js";
+import { drawOnChange } from "../common/live.js";
 import { amountColor } from "../common/ramp.js";
 import { isInside } from "../math/bilinear.js";
 import { readWithSlope } from "../math/sampling.js";
@@ -174,12 +175,7 @@ function render({ model, el }) {
     announcer.say(text);
   }
 
-  model.on("change:point", draw);
-  draw();
-  return () => {
-    announcer.stop();
-    model.off("change:point", draw);
-  };
+  return drawOnChange(model, ["point"], draw, announcer);
 }
 
 export default { render };

@@ -10,6 +10,7 @@ import { createAnnouncer } from "../common/announce.js";
 import { createChips } from "../common/controls.js";
 import { add, select, uniquePrefix } from "../common/dom.js";
 import { format } from "../common/format.js";
+import { drawOnChange } from "../common/live.js";
 import { amountColor } from "../common/ramp.js";
 import { boxLosses, step } from "../math/box_losses.js";
 import { createPicture } from "./picture.js";
@@ -98,13 +99,7 @@ function render({ model, el }) {
     announcer.say(text);
   }
 
-  const events = ["change:box", "change:other", "change:loss"];
-  for (const event of events) model.on(event, draw);
-  draw();
-  return () => {
-    announcer.stop();
-    for (const event of events) model.off(event, draw);
-  };
+  return drawOnChange(model, ["box", "other", "loss"], draw, announcer);
 }
 
 export default { render };

@@ -10,6 +10,7 @@ import { createAnnouncer } from "../common/announce.js";
 import { createChips, createSlider } from "../common/controls.js";
 import { add, select, uniquePrefix } from "../common/dom.js";
 import { levelColor } from "../common/format.js";
+import { drawOnChange } from "../common/live.js";
 import { costs } from "../math/complexity.js";
 import { createChart, sampledSides, SIDES } from "./chart.js";
 import { bytesText, countText, timesText, workText } from "./units.js";
@@ -126,13 +127,7 @@ function render({ model, el }) {
     announcer.say(text);
   }
 
-  const events = ["height", "strides", "points", "queries", "part"].map((name) => `change:${name}`);
-  for (const event of events) model.on(event, draw);
-  draw();
-  return () => {
-    announcer.stop();
-    for (const event of events) model.off(event, draw);
-  };
+  return drawOnChange(model, ["height", "strides", "points", "queries", "part"], draw, announcer);
 }
 
 export default { render };

@@ -13,6 +13,7 @@ import { createAnnouncer } from "../common/announce.js";
 import { createChips } from "../common/controls.js";
 import { add, select, uniquePrefix } from "../common/dom.js";
 import { format } from "../common/format.js";
+import { drawOnChange } from "../common/live.js";
 import { amountColor, signedColor } from "../common/ramp.js";
 import { unpack } from "../math/packing.js";
 import { readings, respondEverywhere } from "../math/sampling.js";
@@ -226,13 +227,7 @@ function render({ model, el }) {
     announcer.say(text);
   }
 
-  const events = ["change:points", "change:place", "change:kernel"];
-  for (const event of events) model.on(event, draw);
-  draw();
-  return () => {
-    announcer.stop();
-    for (const event of events) model.off(event, draw);
-  };
+  return drawOnChange(model, ["points", "place", "kernel"], draw, announcer);
 }
 
 export default { render };

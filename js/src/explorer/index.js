@@ -14,6 +14,7 @@ import { createAnnouncer } from "../common/announce.js";
 import { createChoices } from "../common/choices.js";
 import { add, select, uniquePrefix } from "../common/dom.js";
 import { format, percent } from "../common/format.js";
+import { drawOnChange } from "../common/live.js";
 import { createLevels } from "./levels.js";
 import { createPhoto, photoAspect } from "./photo.js";
 import { lostWeight, pointKey, samplingPoints } from "./points.js";
@@ -131,13 +132,7 @@ function render({ model, el }) {
     return { row: Math.round(y * height - 0.5), column: Math.round(x * width - 0.5) };
   }
 
-  const events = ["query", "head", "level", "record"].map((name) => `change:${name}`);
-  for (const event of events) model.on(event, draw);
-  draw();
-  return () => {
-    announcer.stop();
-    for (const event of events) model.off(event, draw);
-  };
+  return drawOnChange(model, ["query", "head", "level", "record"], draw, announcer);
 }
 
 export default { render };

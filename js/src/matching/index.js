@@ -9,6 +9,7 @@ import { mountStatic } from "../host.js";
 import { createAnnouncer } from "../common/announce.js";
 import { createChips } from "../common/controls.js";
 import { add, select, uniquePrefix } from "../common/dom.js";
+import { drawOnChange } from "../common/live.js";
 import { cheapest, greedy, nearest, total } from "../math/assignment.js";
 import { createMatrix } from "./matrix.js";
 import { createPicture } from "./picture.js";
@@ -64,13 +65,7 @@ function render({ model, el }) {
     announcer.say(text);
   }
 
-  const events = ["change:boxes", "change:rule"];
-  for (const event of events) model.on(event, draw);
-  draw();
-  return () => {
-    announcer.stop();
-    for (const event of events) model.off(event, draw);
-  };
+  return drawOnChange(model, ["boxes", "rule"], draw, announcer);
 }
 
 export default { render };

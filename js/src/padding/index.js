@@ -10,6 +10,7 @@ import { createAnnouncer } from "../common/announce.js";
 import { createChips } from "../common/controls.js";
 import { add, select, uniquePrefix } from "../common/dom.js";
 import { levelColor, percent } from "../common/format.js";
+import { drawOnChange } from "../common/live.js";
 import { maskOnMap, paddingShare } from "../math/padding.js";
 import { createPanel } from "./panel.js";
 import { createTable } from "./table.js";
@@ -83,13 +84,7 @@ function render({ model, el }) {
     table.draw({ sizes, map, stride });
   }
 
-  const events = ["change:sizes", "change:stride"];
-  for (const event of events) model.on(event, draw);
-  draw();
-  return () => {
-    announcer.stop();
-    for (const event of events) model.off(event, draw);
-  };
+  return drawOnChange(model, ["sizes", "stride"], draw, announcer);
 }
 
 export default { render };

@@ -13,6 +13,7 @@ import { createAnnouncer } from "../common/announce.js";
 import { createChips, createSlider } from "../common/controls.js";
 import { add, select, uniquePrefix } from "../common/dom.js";
 import { format } from "../common/format.js";
+import { drawOnChange } from "../common/live.js";
 import { amountColor, signedColor } from "../common/ramp.js";
 import { angleOf, channelOf, encode, nameOf, similarities, slower, vectorOf } from "../math/position.js";
 
@@ -210,13 +211,7 @@ function render({ model, el }) {
     announcer.say(text);
   }
 
-  const events = ["change:cell", "change:temperature", "change:channel"];
-  for (const event of events) model.on(event, draw);
-  draw();
-  return () => {
-    announcer.stop();
-    for (const event of events) model.off(event, draw);
-  };
+  return drawOnChange(model, ["cell", "temperature", "channel"], draw, announcer);
 }
 
 export default { render };

@@ -9,6 +9,7 @@ import { mountStatic } from "../host.js";
 import { createAnnouncer } from "../common/announce.js";
 import { createChips, createSlider } from "../common/controls.js";
 import { add, select, uniquePrefix } from "../common/dom.js";
+import { drawOnChange } from "../common/live.js";
 import { createPhoto, createZoom } from "./picture.js";
 import { describe, layerName, readRun } from "./records.js";
 
@@ -68,13 +69,7 @@ function render({ model, el }) {
     announcer.say(text);
   }
 
-  const events = ["change:layer", "change:query", "change:start"];
-  for (const event of events) model.on(event, draw);
-  draw();
-  return () => {
-    announcer.stop();
-    for (const event of events) model.off(event, draw);
-  };
+  return drawOnChange(model, ["layer", "query", "start"], draw, announcer);
 }
 
 export default { render };

@@ -13,6 +13,7 @@ import { createAnnouncer } from "../common/announce.js";
 import { createChips, createSlider } from "../common/controls.js";
 import { add, addHatching, select, uniquePrefix } from "../common/dom.js";
 import { format, levelColor } from "../common/format.js";
+import { drawOnChange } from "../common/live.js";
 import { validCells } from "../math/padding.js";
 import { addressOf, countTokens, levelStarts, patchOf, samePlace, tokenAt, tokenOfPoint } from "../math/tokens.js";
 
@@ -296,12 +297,7 @@ function render({ model, el }) {
     choose(move(event.key));
   });
 
-  model.on("change:token", draw);
-  draw();
-  return () => {
-    announcer.stop();
-    model.off("change:token", draw);
-  };
+  return drawOnChange(model, ["token"], draw, announcer);
 }
 
 export default { render };

@@ -13,6 +13,7 @@ import { createChoices } from "../common/choices.js";
 import { createChips } from "../common/controls.js";
 import { add, select, uniquePrefix } from "../common/dom.js";
 import { levelColor } from "../common/format.js";
+import { drawOnChange } from "../common/live.js";
 import { tokenCell } from "../math/reference_points.js";
 import { RIM, createPanel } from "./panel.js";
 import { describe, readAttention, smallestAround, tokenAt, tokenBeside } from "./records.js";
@@ -101,7 +102,6 @@ function build(model, root, photo) {
   const move = drag()
     .container(picture.svg.node())
     .filter((event) => event.type === "mousedown" && !event.ctrlKey && !event.button)
-    .on("start end", (event) => root.classed("tpx-dragging", event.type === "start"))
     .on("drag", (event) => isEncoder() && goTo([event.x, event.y]));
   picture.svg.call(move).style("touch-action", "auto");
   handle.on("keydown", (event) => {
@@ -153,12 +153,7 @@ function build(model, root, photo) {
     announcer.say(text);
   }
 
-  for (const name of STATE) model.on(`change:${name}`, draw);
-  draw();
-  return () => {
-    announcer.stop();
-    for (const name of STATE) model.off(`change:${name}`, draw);
-  };
+  return drawOnChange(model, STATE, draw, announcer);
 }
 
 function render({ model, el }) {

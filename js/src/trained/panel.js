@@ -21,8 +21,8 @@ export function createPanel(parent, { size, photo, rim }) {
   add(svg, "rect", { class: "dw-hatch-ground", x: -rim, y: -rim, width: width + 2 * rim, height: height + 2 * rim });
   const image = add(svg, "image", { href: photo, preserveAspectRatio: "none", "aria-hidden": "true" });
   const layers = Object.fromEntries(["boxes", "points", "reference"].map((name) => [name, add(svg, "g", { "aria-hidden": "true" })]));
-  for (const name of ["rim", "start"]) add(layers.reference, "rect", { class: `tpx-${name} tpx-moves`, "data-start": "" });
-  const cross = add(layers.reference, "g", { class: "tpx-cross tpx-moves" });
+  for (const name of ["rim", "start"]) add(layers.reference, "rect", { class: `tpx-${name}` });
+  const cross = add(layers.reference, "g", { class: "tpx-cross" });
   for (const name of ["rim", "core"]) add(cross, "path", { class: `tpx-cross-${name}`, d: "M-10 0H10M0 -10V10" });
   const starts = layers.reference.selectAll("rect");
 
@@ -52,7 +52,7 @@ export function createPanel(parent, { size, photo, rim }) {
         .selectAll("rect")
         .data(boxes.flatMap((box, index) => ["rim", "box"].map((name) => ({ name, box, index }))))
         .join("rect")
-        .attr("class", ({ name, index }) => `tpx-${name} tpx-moves${index === chosen ? " tpx-chosen" : ""}`)
+        .attr("class", ({ name, index }) => `tpx-${name}${index === chosen ? " tpx-chosen" : ""}`)
         .each(function ({ box }) {
           setBox(this, box);
         });
@@ -70,7 +70,7 @@ export function createPanel(parent, { size, photo, rim }) {
         .join((entered) =>
           entered
             .append("path")
-            .attr("class", "tpx-point tpx-moves")
+            .attr("class", "tpx-point")
             .attr("d", ({ head }) => headPath(head))
             .style("--tpx-color", ({ level }) => levelColor(level)),
         )
