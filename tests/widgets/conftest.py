@@ -1,11 +1,12 @@
 """A scene, its explorer, and the explorer's page in a real browser."""
 
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
 from detr_tutorial.widgets import SamplingPointsExplorer
 from tests.widgets.scenes import Example, example
@@ -50,15 +51,45 @@ def browser() -> Iterator[Browser]:
         browser.close()
 
 
+class Tab:
+    """A page of the browser with what it complained about and asked for."""
+
+    def __init__(self, context: BrowserContext):
+        self.page = context.new_page()
+        self.complaints: list[str] = []
+        self.requests: list[str] = []
+        self.page.on("console", lambda message: self.complaints.append(f"{message.type}: {message.text}"))
+        self.page.on("pageerror", lambda error: self.complaints.append(f"exception: {error}"))
+        self.page.on("request", lambda request: self.requests.append(request.url))
+
+    def clear(self) -> None:
+        """Leave nothing of the last document behind: no pressed button, no hovering mouse, no script."""
+        self.page.mouse.up()
+        self.page.mouse.move(0, 0)
+        self.page.goto("about:blank")
+        self.complaints.clear()
+        self.requests.clear()
+
+
+Tabs = dict[tuple, list[Tab]]
+
+
+@pytest.fixture(scope="session")
+def idle_tabs() -> Tabs:
+    """The tabs that no test uses now, by the options of their context.
+
+    To make a tab costs four times as much as to open a page in it, so one test after another uses it.
+    """
+    return defaultdict(list)
+
+
 OpenPage = Callable[..., Page]
 
 
 @pytest.fixture
-def open_page(browser: Browser, tmp_path: Path) -> Iterator[OpenPage]:
+def open_page(browser: Browser, idle_tabs: Tabs, tmp_path: Path) -> Iterator[OpenPage]:
     """Open a page with these widgets; at the end nothing may have been complained about or asked for."""
-    complaints: list[str] = []
-    requests: list[str] = []
-    contexts = []
+    used: list[tuple[list[Tab], Tab]] = []
 
     def start(
         *widgets: str,
@@ -76,22 +107,21 @@ def open_page(browser: Browser, tmp_path: Path) -> Iterator[OpenPage]:
             PAGE.format(theme=attribute, ground=ground, style=style, widgets="\n".join(widgets)),
             encoding="utf-8",
         )
-        contexts.append(
-            browser.new_context(
-                viewport={"width": width, "height": 900}, java_script_enabled=scripts, **context
-            )
-        )
-        page = contexts[-1].new_page()
-        page.on("console", lambda message: complaints.append(f"{message.type}: {message.text}"))
-        page.on("pageerror", lambda error: complaints.append(f"exception: {error}"))
-        page.on("request", lambda request: requests.append(request.url))
-        page.goto(file.as_uri())
+        options = {"java_script_enabled": scripts, **context}
+        idle = idle_tabs[tuple(sorted(options.items()))]
+        tab = idle.pop() if idle else Tab(browser.new_context(**options))
+        used.append((idle, tab))
+        tab.page.set_viewport_size({"width": width, "height": 900})
+        tab.page.goto(file.as_uri())
         if scripts:
-            page.wait_for_selector("[data-alive] .dw-body")
-        return page
+            tab.page.wait_for_selector("[data-alive] .dw-body")
+        return tab.page
 
     yield start
-    for context in contexts:
-        context.close()
+    complaints = [complaint for _, tab in used for complaint in tab.complaints]
+    requests = [url for _, tab in used for url in tab.requests]
+    for idle, tab in used:
+        tab.clear()
+        idle.append(tab)
     assert complaints == []
     assert [url for url in requests if not url.startswith(("data:", "file:"))] == []
