@@ -44,12 +44,11 @@ class Outcome:
     skipped: int
 
 
-def pytest(name: str, *arguments: str, **options) -> Step:
+def pytest(name: str, *arguments: str, program: tuple[str, ...] = ("-m", "pytest"), **options) -> Step:
     report = REPORTS / f"{name}.xml"
     command = [
         PYTHON,
-        "-m",
-        "pytest",
+        *program,
         "-q",
         f"--junitxml={report}",
         "-o",
@@ -102,15 +101,9 @@ def steps() -> list[Step]:
         found.append(pytest("errors", "tests/errors", env={**ONE_THREAD, "DETR_TUTORIAL_TYPECHECK": "0"}))
     found += npm_steps()
     found += [
+        Step("package", [PYTHON, "tools/check_package.py"]),
         pytest(
-            "notebooks",
-            *workers,
-            "--dist=loadfile",
-            "--nbval",
-            "--nbval-current-env",
-            "--nbval-cell-timeout=300",
-            "notebooks",
-            env=ONE_THREAD,
+            "notebooks", *workers, "--dist=loadfile", program=("tools/check_notebooks.py",), env=ONE_THREAD
         ),
         Step("book", [PYTHON, "tools/build_book.py"]),
         pytest("site", *workers, "--dist=loadgroup", "tests/site", prepare=browser_env),
