@@ -20,8 +20,10 @@ def html_of(page: str) -> str:
 
 
 def cells_of(chapter: str) -> list[nbformat.NotebookNode]:
+    """Return the code cells that the page of a chapter shows."""
     notebook = nbformat.read(ROOT / "notebooks" / f"{chapter}.ipynb", as_version=4)
-    return [cell for cell in notebook.cells if cell.cell_type == "code" and cell.source.strip()]
+    code = [cell for cell in notebook.cells if cell.cell_type == "code" and cell.source.strip()]
+    return [cell for cell in code if "remove-cell" not in cell.metadata.get("tags", [])]
 
 
 def test_there_are_chapters():
