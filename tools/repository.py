@@ -107,7 +107,7 @@ def with_bootstrap(text: str, number: str, address: Address) -> str:
     notebook = json.loads(text)
     cell = bootstrap_cell(number, address)
     cells = [other for other in notebook["cells"] if other["id"] != cell["id"]]
-    first = next(i for i, other in enumerate(cells) if other["cell_type"] == "code")
+    first = next((i for i, other in enumerate(cells) if other["cell_type"] == "code"), len(cells))
     notebook["cells"] = [*cells[:first], cell, *cells[first:]]
     return json.dumps(notebook, indent=1, ensure_ascii=False, sort_keys=True) + "\n"
 
