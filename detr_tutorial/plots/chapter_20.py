@@ -49,8 +49,9 @@ class Look(NamedTuple):
     locations: Tensor  # (M, L, K, 2) as (x, y), 0 and 1 at the edges of the picture
     weights: Tensor  # (M, L, K)
     reference: Tensor  # (2,) as (x, y) or (4,) as (cx, cy, w, h)
-    box: Tensor | None = None  # of the object, (cx, cy, w, h)
-    caption: str = ""
+    box: Tensor | None  # of the object, (cx, cy, w, h)
+    caption: str
+    reach: Number  # pixels from the reference to the edges of the panel
 
 
 def _box(axes: Axes, box: Tensor, size: tuple[int, int], color: str, line: Any) -> None:
@@ -64,7 +65,7 @@ def _box(axes: Axes, box: Tensor, size: tuple[int, int], color: str, line: Any) 
     axes.add_patch(drawn)
 
 
-def _draw_look(axes: Axes, look: Look, window: tuple[Number, Number, Number, Number], area: Number) -> None:
+def _draw_look(axes: Axes, look: Look, area: Number) -> None:
     draw_picture(axes, look.image * 0.6 + 0.4)
     axes.images[-1].set_interpolation("bilinear")
     size = (look.image.shape[1], look.image.shape[2])
@@ -87,25 +88,19 @@ def _draw_look(axes: Axes, look: Look, window: tuple[Number, Number, Number, Num
                 area=float(weights.mean()) * levels * points * area,
                 clip_on=True,
             )
-    draw_reference_point(axes, *(look.reference[:2] * scale[:2] - 0.5).tolist(), size=9)
-    axes.set(xlim=window[:2], ylim=(window[3], window[2]))
+    x, y = (look.reference[:2] * scale - 0.5).tolist()
+    draw_reference_point(axes, x, y, size=9)
+    axes.set(xlim=(x - look.reach, x + look.reach), ylim=(y + look.reach, y - look.reach))
     axes.set_xlabel(look.caption, fontsize=8.5)
 
 
 @styled
-def looks(
-    rows: Sequence[tuple[str, Sequence[Look]]],
-    titles: Sequence[str],
-    *,
-    zoom: Number | None = None,
-    area: Number = 14,
-) -> Figure:
+def looks(rows: Sequence[tuple[str, Sequence[Look]]], titles: Sequence[str], area: Number = 14) -> Figure:
     """Queries over their pictures: color says the level, marker the head, area the attention weight.
 
     Args:
         rows: a name and a query for each column.
         titles: of the columns.
-        zoom: show this many times the object's box (its longer side); None shows the picture and a margin.
         area: of a point of average weight, in square points.
     """
     columns = len(titles)
@@ -113,16 +108,10 @@ def looks(
     figure, grid = new_figure(
         7.2, len(rows) * (side + 0.12) + 0.6, rows=len(rows), columns=columns, image_format="jpeg"
     )
-    figure.image_quality = 25
+    figure.image_quality = 22
     for axes_of_row, (name, panels) in zip(grid, rows, strict=True):
         for axes, look in zip(axes_of_row, panels, strict=True):
-            height, width = look.image.shape[1:]
-            window = (-0.1 * width, 1.1 * width, -0.1 * height, 1.1 * height)
-            if zoom is not None and look.box is not None:
-                cx, cy, w, h = look.box.tolist()
-                half = zoom * max(w * width, h * height) / 2
-                window = (cx * width - half, cx * width + half, cy * height - half, cy * height + half)
-            _draw_look(axes, look, window, area)
+            _draw_look(axes, look, area)
         axes_of_row[0].set_ylabel(name, fontsize=9.5)
     for axes, title in zip(grid[0], titles, strict=True):
         axes.set_title(title, fontsize=9.5, loc="center")
@@ -193,7 +182,7 @@ def levels_by_size(
     """
     widths = [len(categories) for _, categories, _, _ in panels]
     figure, grid = new_figure(7.2, 3.3, columns=len(panels), sharey=True, width_ratios=widths)
-    hatches = ("", "////", "....", "xxxx")
+    hatches = ("", "//", "..", "xx")
     for axes, (title, categories, weights, outside) in zip(grid[0], panels, strict=True):
         places, base = np.arange(len(categories)), np.zeros(len(categories))
         style: dict[str, Any] = {"width": 0.72, "edgecolor": "white", "linewidth": 0.6}
@@ -257,7 +246,7 @@ def weight_of_the_best(lines: Sequence[tuple[str, Numbers]]) -> Figure:
     Args:
         lines: a name, and the mean weights of a head, largest first.
     """
-    figure, grid = new_figure(7.2, 2.6)
+    figure, grid = new_figure(7.2, 2.4)
     axes = grid[0, 0]
     styles = ("-", "--", "-", "--", "-.")
     colors = (RIGHT_COLOR, RIGHT_COLOR, WRONG_COLOR, WRONG_COLOR, WRONG_COLOR)
@@ -293,7 +282,7 @@ def fields(image: Tensor, rows: Sequence[tuple[str, Sequence[tuple[str, Tensor]]
     figure, grid = new_figure(
         7.2, 2.3 * len(rows) + 0.2, rows=len(rows), columns=columns, image_format="jpeg"
     )
-    figure.image_quality = 25
+    figure.image_quality = 22
     height, width = image.shape[1:]
     gray = image.mean(0, keepdim=True).expand(3, -1, -1) * 0.35 + 0.65
     for axes_of_row, (name, panels) in zip(grid, rows, strict=True):
