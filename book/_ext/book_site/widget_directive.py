@@ -8,7 +8,8 @@
 
 The name is that of a function below, which makes the widget's HTML while the page is read. It is what stands
 below a notebook's cell too: the live widget, with a picture of the same size in its place until the scripts
-have run, and for good where there are none.
+have run, and for good where there are none. The package is imported only where it is used: most books that
+are built with this extension, such as those of its tests, do not need it.
 """
 
 from typing import ClassVar
@@ -21,7 +22,6 @@ from sphinx.util.docutils import SphinxDirective
 
 def sampling_points_on_cup() -> str:
     """One query of the running example, before any training."""
-    # Only a page with a widget needs the package, and PyTorch with it.
     from detr_tutorial.running_example import running_example
     from detr_tutorial.widgets import SamplingPointsExplorer
 
@@ -31,7 +31,21 @@ def sampling_points_on_cup() -> str:
     return SamplingPointsExplorer(example.attention, example.flattened, example.images[0])._repr_html_()
 
 
-WIDGETS = {function.__name__: function for function in (sampling_points_on_cup,)}
+def trained_points_on_shapes() -> str:
+    """What the shipped detector finds in a picture that it has never seen, and where it looks for it."""
+    from detr_tutorial.checkpoints import load_pretrained
+    from detr_tutorial.data.shapes import CLASSES, ShapesDataset
+    from detr_tutorial.deformable_detr import DeformableDETR
+    from detr_tutorial.training import HELD_OUT_SEED
+    from detr_tutorial.widgets import TrainedPointsExplorer
+
+    image, _ = ShapesDataset(36, seed=HELD_OUT_SEED)[35]
+    model = load_pretrained("deformable_detr_shapes")
+    assert isinstance(model, DeformableDETR)
+    return TrainedPointsExplorer(model, image, CLASSES)._repr_html_()
+
+
+WIDGETS = {function.__name__: function for function in (sampling_points_on_cup, trained_points_on_shapes)}
 
 
 class WidgetDirective(SphinxDirective):
