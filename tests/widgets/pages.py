@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 from playwright.sync_api import Page
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -43,6 +44,85 @@ def assert_no_jump(open_page: Callable[..., Page], html: str, width: int, style:
         places.append(box["y"])
     asleep, awake = places
     assert abs(awake - asleep) <= 2
+
+
+# What hands do, for scripts that run in the page: faster than the browser's own events, one after the other.
+HANDS = """
+    const one = (selector) => document.querySelector(selector);
+    const all = (selector) => [...document.querySelectorAll(selector)];
+    const press = (element, key, shiftKey = false) => element.dispatchEvent(
+        new KeyboardEvent("keydown", { key, shiftKey, bubbles: true, cancelable: true }));
+    const slide = (slider, value) => {
+        slider.value = value;
+        slider.dispatchEvent(new Event("input", { bubbles: true }));
+    };
+    // Take hold of an element; the answer moves it around in an area, a sixtieth of the way at a time.
+    const drag = (element, area, reach) => {
+        const box = area.getBoundingClientRect();
+        const fire = (type, target, share) => target.dispatchEvent(new MouseEvent(type, {
+            bubbles: true, cancelable: true, view: window,
+            clientX: box.left + box.width * (0.5 + reach * Math.cos(share * 60)),
+            clientY: box.top + box.height * (0.5 + reach * Math.sin(share * 17)),
+        }));
+        fire("mousedown", element, 0);
+        return (step) => fire("mousemove", window, step / 60);
+    };
+"""
+
+
+def assert_stays(page: Page, play: str) -> None:
+    """What follows the widget stays in its place while a reader plays.
+
+    Args:
+        play: JavaScript with the functions of HANDS, and `note()`, which looks at the place.
+    """
+    places = page.evaluate(
+        f"""() => {{
+            {HANDS}
+            const places = new Set();
+            const note = () => places.add(Math.round(one("#after").offsetTop));
+            note();
+            {play}
+            return [...places];
+        }}"""
+    )
+    assert len(places) == 1, places
+
+
+def assert_quick(page: Page, play: str, before: str = "") -> None:
+    """Half of 60 steps are drawn within 16 ms each, style and layout included.
+
+    Args:
+        play: JavaScript of one step with the functions of HANDS; `step` counts from 0, and `arrow` is a key
+            that leads around a square.
+        before: JavaScript that runs once, before the first step.
+    """
+    times = page.evaluate(
+        f"""() => {{
+            {HANDS}
+            const arrows = ["ArrowLeft", "ArrowUp", "ArrowRight", "ArrowDown"];
+            const times = [];
+            {before}
+            for (let step = 0; step < 60; step += 1) {{
+                const arrow = arrows[Math.floor(step / 4) % 4];
+                const start = performance.now();
+                {play}
+                one(".dw-body").getBoundingClientRect();  // style and layout
+                times.push(performance.now() - start);
+            }}
+            return times;
+        }}"""
+    )
+    median = float(np.median(times))
+    print(f"\nredraw after a step: median {median:.1f} ms, 95% {np.percentile(times, 95):.1f} ms")
+    assert median <= 16
+
+
+def assert_wheel_scrolls(page: Page, place: tuple[float, float]) -> None:
+    """The wheel scrolls the page where the mouse is."""
+    page.mouse.move(*place)
+    page.mouse.wheel(0, 300)
+    page.wait_for_function("scrollY > 0")
 
 
 def assert_ids_differ(page: Page) -> None:

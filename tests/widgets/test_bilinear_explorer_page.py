@@ -2,7 +2,6 @@
 
 import re
 
-import numpy as np
 import pytest
 import torch
 from playwright.sync_api import Page, expect
@@ -12,6 +11,8 @@ from tests.widgets.pages import (
     STYLES,
     assert_ids_differ,
     assert_no_jump,
+    assert_quick,
+    assert_wheel_scrolls,
     assert_within,
     axe_violations,
     drag_by_finger,
@@ -161,9 +162,7 @@ def test_a_finger_drags_the_point_but_elsewhere_scrolls_the_page(open_page, html
 
 def test_the_wheel_over_the_widget_scrolls_the_page(open_page, html):
     page = open_page(html)
-    page.mouse.move(*on_screen(page, 2, 2))
-    page.mouse.wheel(0, 300)
-    page.wait_for_function("scrollY > 0")
+    assert_wheel_scrolls(page, on_screen(page, 2, 2))
 
 
 @pytest.mark.parametrize("style", STYLES)
@@ -214,19 +213,4 @@ def test_several_explorers_on_a_page_live_side_by_side(open_page, html):
 @pytest.mark.timing
 def test_a_move_is_drawn_within_16_ms(open_page, html):
     page = open_page(html)
-    times = page.evaluate(
-        """() => {
-            const marker = document.querySelector(".bix-marker");
-            const keys = ["ArrowLeft", "ArrowUp", "ArrowRight", "ArrowDown"];
-            const times = [];
-            for (let step = 0; step < 60; step += 1) {
-                const start = performance.now();
-                const key = keys[Math.floor(step / 4) % 4];
-                marker.dispatchEvent(new KeyboardEvent("keydown", { key, bubbles: true, cancelable: true }));
-                document.querySelector(".dw-body").getBoundingClientRect();  // style and layout
-                times.push(performance.now() - start);
-            }
-            return times;
-        }"""
-    )
-    assert float(np.median(times)) <= 16
+    assert_quick(page, 'press(one(".bix-marker"), arrow);')

@@ -11,6 +11,9 @@ from tests.widgets.pages import (
     STYLES,
     assert_ids_differ,
     assert_no_jump,
+    assert_quick,
+    assert_stays,
+    assert_wheel_scrolls,
     assert_within,
     axe_violations,
     drag_by_finger,
@@ -195,9 +198,7 @@ def test_a_finger_drags_a_box_but_elsewhere_scrolls_the_page(open_page, html):
 
 def test_the_wheel_over_the_widget_scrolls_the_page(open_page, html):
     page = open_page(html)
-    page.mouse.move(*spot(page, "box-move"))
-    page.mouse.wheel(0, 300)
-    page.wait_for_function("scrollY > 0")
+    assert_wheel_scrolls(page, spot(page, "box-move"))
 
 
 @pytest.mark.parametrize("style", STYLES)
@@ -210,25 +211,20 @@ def test_the_page_does_not_jump_when_the_widget_wakes_up(open_page, html, width,
 @pytest.mark.parametrize("width", [320, 360, 480, 620, 700, 800])
 def test_the_page_stays_in_place_and_in_its_width_while_the_reader_plays(open_page, html, width, style):
     page = open_page(html, width=width, style=STYLES[style])
-    places = page.evaluate(
-        """() => {
-            const places = new Set();
-            const note = () => places.add(Math.round(document.querySelector("#after").offsetTop));
-            note();
-            for (const chip of document.querySelectorAll(".dw-chip input")) {
-                chip.click();
-                for (const grip of document.querySelectorAll(".bx-grip")) {
-                    for (const key of ["ArrowLeft", "ArrowUp", "ArrowRight", "ArrowRight", "ArrowDown"]) {
-                        const event = { key, shiftKey: true, bubbles: true, cancelable: true };
-                        grip.dispatchEvent(new KeyboardEvent("keydown", event));
-                        note();
-                    }
+    assert_stays(
+        page,
+        """
+        for (const chip of all(".dw-chip input")) {
+            chip.click();
+            for (const grip of all(".bx-grip")) {
+                for (const key of ["ArrowLeft", "ArrowUp", "ArrowRight", "ArrowRight", "ArrowDown"]) {
+                    press(grip, key, true);
+                    note();
                 }
             }
-            return [...places];
-        }"""
+        }
+        """,
     )
-    assert len(places) == 1, places
     assert_within(page, width, ".dw-body > :not(p[role])")
 
 
@@ -271,21 +267,4 @@ def test_several_explorers_on_a_page_live_side_by_side(open_page, html):
 def test_a_move_is_drawn_within_16_ms(open_page, html):
     page = open_page(html)
     choose(page, "sum")
-    times = page.evaluate(
-        """() => {
-            const times = [];
-            const grip = document.querySelector('[data-grip="box-move"]');
-            const keys = ["ArrowRight", "ArrowDown", "ArrowLeft", "ArrowUp"];
-            for (let step = 0; step < 60; step += 1) {
-                const start = performance.now();
-                const key = keys[Math.floor(step / 4) % 4];
-                grip.dispatchEvent(new KeyboardEvent("keydown", { key, bubbles: true, cancelable: true }));
-                document.querySelector(".dw-body").getBoundingClientRect();  // style and layout
-                times.push(performance.now() - start);
-            }
-            return times;
-        }"""
-    )
-    median = float(np.median(times))
-    print(f"\nredraw after a key: median {median:.1f} ms, 95% {np.percentile(times, 95):.1f} ms")
-    assert median <= 16
+    assert_quick(page, """press(one('[data-grip="box-move"]'), arrow);""")

@@ -12,6 +12,9 @@ from tests.widgets.pages import (
     STYLES,
     assert_ids_differ,
     assert_no_jump,
+    assert_quick,
+    assert_stays,
+    assert_wheel_scrolls,
     axe_violations,
     drag_by_finger,
     finger,
@@ -199,9 +202,7 @@ def test_a_finger_drags_a_slot_but_elsewhere_scrolls_the_page(open_page, html):
 
 def test_the_wheel_over_the_widget_scrolls_the_page(open_page, html):
     page = open_page(html)
-    page.mouse.move(*badge(page, 1))
-    page.mouse.wheel(0, 300)
-    page.wait_for_function("scrollY > 0")
+    assert_wheel_scrolls(page, badge(page, 1))
 
 
 @pytest.mark.parametrize("style", STYLES)
@@ -214,25 +215,20 @@ def test_the_page_does_not_jump_when_the_widget_wakes_up(open_page, html, width,
 @pytest.mark.parametrize("width", [320, 360, 480, 620, 800])
 def test_the_page_stays_in_place_and_in_its_width_while_the_reader_plays(open_page, html, width, style):
     page = open_page(html, width=width, style=STYLES[style])
-    places = page.evaluate(
-        """() => {
-            const places = new Set();
-            const note = () => places.add(Math.round(document.querySelector("#after").offsetTop));
-            note();
-            for (const chip of document.querySelectorAll(".dw-chip input")) {
-                chip.click();
-                for (const slot of document.querySelectorAll(".mx-slot")) {
-                    for (const key of ["ArrowLeft", "ArrowUp", "ArrowRight", "ArrowRight", "ArrowDown"]) {
-                        const event = { key, shiftKey: true, bubbles: true, cancelable: true };
-                        slot.dispatchEvent(new KeyboardEvent("keydown", event));
-                        note();
-                    }
+    assert_stays(
+        page,
+        """
+        for (const chip of all(".dw-chip input")) {
+            chip.click();
+            for (const slot of all(".mx-slot")) {
+                for (const key of ["ArrowLeft", "ArrowUp", "ArrowRight", "ArrowRight", "ArrowDown"]) {
+                    press(slot, key, true);
+                    note();
                 }
             }
-            return [...places];
-        }"""
+        }
+        """,
     )
-    assert len(places) == 1, places
     assert page.evaluate("document.documentElement.scrollWidth") <= width
 
 
@@ -274,25 +270,6 @@ def test_several_explorers_on_a_page_live_side_by_side(open_page, html):
 @pytest.mark.timing
 def test_a_pointer_move_is_drawn_within_16_ms(open_page, html):
     page = open_page(html)
-    times = page.evaluate(
-        """() => {
-            const slot = document.querySelector(".mx-slot");
-            const box = document.querySelector(".mx-photo image").getBoundingClientRect();
-            const fire = (type, target, share) => target.dispatchEvent(new MouseEvent(type, {
-                bubbles: true, cancelable: true, view: window,
-                clientX: box.left + box.width * (0.5 + 0.45 * Math.cos(share * 60)),
-                clientY: box.top + box.height * (0.5 + 0.45 * Math.sin(share * 17)),
-            }));
-            fire("mousedown", slot, 0);
-            const times = [];
-            for (let step = 0; step < 100; step += 1) {
-                const start = performance.now();
-                fire("mousemove", window, step / 100);
-                document.querySelector(".dw-body").getBoundingClientRect();
-                times.push(performance.now() - start);
-            }
-            fire("mouseup", window, 1);
-            return times;
-        }"""
+    assert_quick(
+        page, "move(step);", before='const move = drag(one(".mx-slot"), one(".mx-photo image"), 0.45);'
     )
-    assert float(np.median(times)) <= 16

@@ -2,7 +2,6 @@
 
 import re
 
-import numpy as np
 import pytest
 import torch
 from playwright.sync_api import Page, expect
@@ -14,6 +13,9 @@ from tests.widgets.pages import (
     STYLES,
     assert_ids_differ,
     assert_no_jump,
+    assert_quick,
+    assert_stays,
+    assert_wheel_scrolls,
     assert_within,
     axe_violations,
     drag_by_finger,
@@ -175,9 +177,7 @@ def test_a_finger_drags_a_corner_but_elsewhere_scrolls_the_page(open_page, html)
 
 def test_the_wheel_over_the_widget_scrolls_the_page(open_page, html):
     page = open_page(html)
-    page.mouse.move(*center(page))
-    page.mouse.wheel(0, 300)
-    page.wait_for_function("scrollY > 0")
+    assert_wheel_scrolls(page, center(page))
 
 
 @pytest.mark.parametrize("style", STYLES)
@@ -190,26 +190,21 @@ def test_the_page_does_not_jump_when_the_widget_wakes_up(open_page, html, width,
 @pytest.mark.parametrize("width", [320, 360, 480, 640, 800])
 def test_the_page_stays_in_place_and_in_its_width_while_the_reader_plays(open_page, html, width, style):
     page = open_page(html, width=width, style=STYLES[style])
-    places = page.evaluate(
-        """() => {
-            const places = new Set();
-            const note = () => places.add(Math.round(document.querySelector("#after").offsetTop));
+    assert_stays(
+        page,
+        """
+        for (const chip of all(".dw-chip input")) {
+            chip.click();
             note();
-            for (const chip of document.querySelectorAll(".dw-chip input")) {
-                chip.click();
-                note();
-                for (const handle of document.querySelectorAll(".pde-handle")) {
-                    for (const key of ["ArrowLeft", "ArrowUp", "ArrowLeft", "ArrowDown", "ArrowDown"]) {
-                        const options = { key, bubbles: true, cancelable: true };
-                        handle.dispatchEvent(new KeyboardEvent("keydown", options));
-                        note();
-                    }
+            for (const handle of all(".pde-handle")) {
+                for (const key of ["ArrowLeft", "ArrowUp", "ArrowLeft", "ArrowDown", "ArrowDown"]) {
+                    press(handle, key);
+                    note();
                 }
             }
-            return [...places];
-        }"""
+        }
+        """,
     )
-    assert len(places) == 1, places
     assert_within(page, width, ".dw-body")
 
 
@@ -243,27 +238,5 @@ def test_several_explorers_on_a_page_live_side_by_side(open_page, html):
 def test_a_pointer_move_is_drawn_within_16_ms(open_page, html):
     page = open_page(html)
     choose(page, "stride 8")
-    times = page.evaluate(
-        """() => {
-            const handle = document.querySelector(".pde-handle");
-            const box = document.querySelector(".pde-stage").getBoundingClientRect();
-            const fire = (type, target, share) => target.dispatchEvent(new MouseEvent(type, {
-                bubbles: true, cancelable: true, view: window,
-                clientX: box.left + box.width * (0.5 + 0.4 * Math.cos(share * 60)),
-                clientY: box.top + box.height * (0.5 + 0.4 * Math.sin(share * 17)),
-            }));
-            fire("mousedown", handle, 0);
-            const times = [];
-            for (let step = 0; step < 100; step += 1) {
-                const start = performance.now();
-                fire("mousemove", window, step / 100);
-                document.querySelector(".dw-body").getBoundingClientRect();  // style and layout
-                times.push(performance.now() - start);
-            }
-            fire("mouseup", window, 1);
-            return times;
-        }"""
-    )
-    median = float(np.median(times))
-    print(f"\nredraw after a pointer move: median {median:.1f} ms, 95% {np.percentile(times, 95):.1f} ms")
-    assert median <= 16
+    take_hold = 'const move = drag(one(".pde-handle"), one(".pde-stage"), 0.4);'
+    assert_quick(page, "move(step);", before=take_hold)

@@ -2,7 +2,6 @@
 
 import re
 
-import numpy as np
 import pytest
 import torch
 from playwright.sync_api import Page, expect
@@ -13,6 +12,9 @@ from tests.widgets.pages import (
     STYLES,
     assert_ids_differ,
     assert_no_jump,
+    assert_quick,
+    assert_stays,
+    assert_wheel_scrolls,
     axe_violations,
     drag_by_finger,
     finger,
@@ -150,9 +152,7 @@ def test_a_finger_taps_and_drags_the_marker_but_elsewhere_scrolls_the_page(open_
 
 def test_the_wheel_over_the_widget_scrolls_the_page(open_page, html):
     page = open_page(html)
-    page.mouse.move(*center(page, 2, 2))
-    page.mouse.wheel(0, 300)
-    page.wait_for_function("scrollY > 0")
+    assert_wheel_scrolls(page, center(page, 2, 2))
 
 
 @pytest.mark.parametrize("style", STYLES)
@@ -165,28 +165,21 @@ def test_the_page_does_not_jump_when_the_widget_wakes_up(open_page, html, width,
 @pytest.mark.parametrize("width", [320, 360, 480, 640, 800])
 def test_the_page_stays_in_place_and_in_its_width_while_the_reader_plays(open_page, html, width, style):
     page = open_page(html, width=width, style=STYLES[style])
-    places = page.evaluate(
-        """() => {
-            const places = new Set();
-            const note = () => places.add(Math.round(document.querySelector("#after").offsetTop));
-            const marker = document.querySelector(".poe-marker");
-            const sliders = [...document.querySelectorAll(".dw-slider input")];
+    assert_stays(
+        page,
+        """
+        for (const key of ["ArrowLeft", "ArrowUp", "ArrowLeft", "ArrowDown", "ArrowDown"]) {
+            press(one(".poe-marker"), key);
             note();
-            for (const key of ["ArrowLeft", "ArrowUp", "ArrowLeft", "ArrowDown", "ArrowDown"]) {
-                marker.dispatchEvent(new KeyboardEvent("keydown", { key, bubbles: true, cancelable: true }));
+        }
+        for (const slider of all(".dw-slider input")) {
+            for (let value = 0; value <= Number(slider.max); value += 1) {
+                slide(slider, value);
                 note();
             }
-            for (const slider of sliders) {
-                for (let value = 0; value <= Number(slider.max); value += 1) {
-                    slider.value = value;
-                    slider.dispatchEvent(new Event("input", { bubbles: true }));
-                    note();
-                }
-            }
-            return [...places];
-        }"""
+        }
+        """,
     )
-    assert len(places) == 1, places
     assert page.evaluate("document.documentElement.scrollWidth") <= width
 
 
@@ -235,21 +228,4 @@ def test_several_explorers_on_a_page_live_side_by_side(open_page, html):
 def test_a_move_is_drawn_within_16_ms(open_page):
     image = torch.rand(3, 120, 180, generator=torch.Generator().manual_seed(0))
     page = open_page(PositionExplorer(image)._repr_html_())  # the size that the book shows
-    times = page.evaluate(
-        """() => {
-            const marker = document.querySelector(".poe-marker");
-            const keys = ["ArrowLeft", "ArrowUp", "ArrowRight", "ArrowDown"];
-            const times = [];
-            for (let step = 0; step < 60; step += 1) {
-                const start = performance.now();
-                const key = keys[Math.floor(step / 4) % 4];
-                marker.dispatchEvent(new KeyboardEvent("keydown", { key, bubbles: true, cancelable: true }));
-                document.querySelector(".dw-body").getBoundingClientRect();  // style and layout
-                times.push(performance.now() - start);
-            }
-            return times;
-        }"""
-    )
-    median = float(np.median(times))
-    print(f"\nredraw after a key: median {median:.1f} ms, 95% {np.percentile(times, 95):.1f} ms")
-    assert median <= 16
+    assert_quick(page, 'press(one(".poe-marker"), arrow);')

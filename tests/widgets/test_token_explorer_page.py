@@ -2,7 +2,6 @@
 
 import re
 
-import numpy as np
 import pytest
 import torch
 from playwright.sync_api import Page, expect
@@ -13,6 +12,9 @@ from tests.widgets.pages import (
     STYLES,
     assert_ids_differ,
     assert_no_jump,
+    assert_quick,
+    assert_stays,
+    assert_wheel_scrolls,
     assert_within,
     axe_violations,
     drag_by_finger,
@@ -169,9 +171,7 @@ def test_a_finger_taps_and_drags_the_marker_but_elsewhere_scrolls_the_page(open_
 
 def test_the_wheel_over_the_widget_scrolls_the_page(open_page, html):
     page = open_page(html)
-    page.mouse.move(*inside(page, ".toe-stage", 0.5, 0.5))
-    page.mouse.wheel(0, 300)
-    page.wait_for_function("scrollY > 0")
+    assert_wheel_scrolls(page, inside(page, ".toe-stage", 0.5, 0.5))
 
 
 @pytest.mark.parametrize("style", STYLES)
@@ -184,19 +184,16 @@ def test_the_page_does_not_jump_when_the_widget_wakes_up(open_page, html, width,
 def test_the_page_stays_in_place_and_in_its_width_while_the_reader_plays(open_page, width):
     explorer = of_the_book()
     page = open_page(explorer._repr_html_(), width=width, style=STYLES["book"])
-    places = page.evaluate(
-        """() => {
-            const places = new Set();
-            const slider = document.querySelector(".dw-slider input");
-            for (let value = 0; value <= Number(slider.max); value += 37) {
-                slider.value = value;
-                slider.dispatchEvent(new Event("input", { bubbles: true }));
-                places.add(Math.round(document.querySelector("#after").offsetTop));
-            }
-            return [...places];
-        }"""
+    assert_stays(
+        page,
+        """
+        const slider = one(".dw-slider input");
+        for (let value = 0; value <= Number(slider.max); value += 37) {
+            slide(slider, value);
+            note();
+        }
+        """,
     )
-    assert len(places) == 1, places
     assert_within(page, width, ".toe .dw-body")
 
 
@@ -235,20 +232,4 @@ def test_several_explorers_on_a_page_live_side_by_side(open_page, html):
 def test_a_move_is_drawn_within_16_ms(open_page):
     explorer = of_the_book()
     page = open_page(explorer._repr_html_())  # the size that the book shows
-    times = page.evaluate(
-        """() => {
-            const slider = document.querySelector(".dw-slider input");
-            const times = [];
-            for (let step = 0; step < 60; step += 1) {
-                slider.value = step * 30;
-                const start = performance.now();
-                slider.dispatchEvent(new Event("input", { bubbles: true }));
-                document.querySelector(".dw-body").getBoundingClientRect();  // style and layout
-                times.push(performance.now() - start);
-            }
-            return times;
-        }"""
-    )
-    median = float(np.median(times))
-    print(f"\nredraw after a step: median {median:.1f} ms, 95% {np.percentile(times, 95):.1f} ms")
-    assert median <= 16
+    assert_quick(page, 'slide(one(".dw-slider input"), step * 30);')
