@@ -85,6 +85,7 @@ def steps() -> list[Step]:
         pytest(
             "unit",
             *workers,
+            "--dist=worksteal",
             "--ignore=tests/site",
             "--ignore=tests/errors",
             "-m",

@@ -1,6 +1,7 @@
 """What holds for every page of the built site, in a real browser."""
 
 import re
+from functools import cache
 from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -77,6 +78,7 @@ class Links(HTMLParser):
                 self.targets.append(value)
 
 
+@cache
 def links_of(file: Path) -> Links:
     return Links(file.read_text(encoding="utf-8"))
 
