@@ -78,7 +78,7 @@ def record_sampling(model: nn.Module) -> Iterator[list[RecordedAttention]]:
 
     Each call of an attention appends one record, in order; further forward calls append theirs. Records are
     detached copies. The model's results do not change, and nothing is left on it afterwards, also after an
-    exception. Custom CUDA operators that are called directly, and compiled models, are not seen into.
+    exception. Custom CUDA operators that are called directly are not seen into.
 
     Args:
         model: any model with deformable attention; its class need not be known. See the error for which.
@@ -86,12 +86,16 @@ def record_sampling(model: nn.Module) -> Iterator[list[RecordedAttention]]:
         A list, empty at first, of `RecordedAttention`.
     Raises:
         TypeError: if `model` is not an nn.Module.
-        ValueError: if it holds no deformable attention, or one that cannot be looked into.
+        ValueError: if it is compiled, holds no deformable attention, or one that cannot be looked into.
     Source: ours; taught in notebooks/20_sampling_points_on_images.ipynb.
     """
     given: Any = model
     if not isinstance(given, nn.Module):
         raise TypeError(f"model must be a torch.nn.Module, got {type(given).__name__}")
+    if any(_is_compiled(module) for module in model.modules()):
+        raise ValueError(
+            "model is compiled, which hides its attentions: pass it as it is without torch.compile"
+        )
     found = {name: module for name, module in model.named_modules() if _is_attention(module)}
     if not found:
         raise ValueError(f"{type(model).__name__} has no deformable attention; {_SUPPORTED}")
@@ -144,6 +148,10 @@ class _Watch:
 
 def _is_attention(module: nn.Module) -> bool:
     return all(isinstance(getattr(module, name, None), nn.Module) for name in ("sampling_offsets", _WEIGHTS))
+
+
+def _is_compiled(module: nn.Module) -> bool:
+    return hasattr(module, "_orig_mod") or getattr(module, "_compiled_call_impl", None) is not None
 
 
 def _watch(module: nn.Module, watch: _Watch, stack: ExitStack) -> None:

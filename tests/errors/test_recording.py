@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import nn
 
+from detr_tutorial.deformable_attention import MSDeformAttn
 from detr_tutorial.plots import RecordedAttention, draw_sampling, record_sampling
 
 
@@ -23,6 +24,11 @@ class Opaque(nn.Module):
     [
         ("a name", TypeError, "model must be a torch.nn.Module, got str"),
         (nn.Linear(2, 3), ValueError, "Linear has no deformable attention; supported are .*MSDeformAttn"),
+        (
+            torch.compile(MSDeformAttn(6, 2, 3, 4)),
+            ValueError,
+            "model is compiled, which hides its attentions",
+        ),
         (nn.Sequential(Opaque()), ValueError, "cannot see what Opaque does with its points; supported are"),
     ],
 )

@@ -90,6 +90,13 @@ def test_nothing_is_left_behind_when_the_attention_itself_fails():
     assert not attention._forward_pre_hooks
 
 
+def test_a_model_compiled_in_place_is_refused_instead_of_recorded_as_empty():
+    attention, _ = attention_and_inputs()
+    attention.compile()
+    with pytest.raises(ValueError, match="compiled"), record_sampling(attention):
+        pass
+
+
 def test_attentions_outside_of_a_stack_are_counted():
     attention, inputs = attention_and_inputs()
     two = nn.ModuleDict({"first": attention, "second": copy.deepcopy(attention)})
