@@ -113,6 +113,14 @@ class Visit:
         self.page.evaluate("() => new Promise((done) => setTimeout(done, 60))")
         return self.page
 
+    def forget(self) -> None:
+        """Begin anew, as if nothing had been opened: the site may keep what a reader chose."""
+        self.page.evaluate("() => { localStorage.clear(); sessionStorage.clear(); }")
+        self.context.clear_cookies()
+        self.page.goto("about:blank")
+        for heard in (self.console, self.strangers, self.responses):
+            heard.clear()
+
     def open_everything(self) -> None:
         """Open every fold and scroll through the page, so that all of it is drawn."""
         self.page.evaluate(
@@ -193,17 +201,21 @@ def look_at(visit: Visit, path: str) -> Facts:
 
 @pytest.fixture(scope="session")
 def facts(browser: Browser, site_address: str):
-    """Look at a page once for each theme and width, however many tests ask."""
+    """Look at a page once for each theme and width, however many tests ask.
+
+    Looks of the same theme and width share a page of the browser, as a new one takes a second.
+    """
+    visits: dict[tuple[str, int], Visit] = {}
     known: dict[tuple[str, str, int], Facts] = {}
 
     def ask(path: str, theme: str = "light", width: int = 1280) -> Facts:
         key = (path, theme, width)
         if key not in known:
-            visit = Visit(browser, site_address, theme, width)
-            try:
-                known[key] = look_at(visit, path)
-            finally:
-                visit.context.close()
+            # One that failed is not put back.
+            visit = visits.pop((theme, width), None) or Visit(browser, site_address, theme, width)
+            known[key] = look_at(visit, path)
+            visit.forget()
+            visits[theme, width] = visit
         return known[key]
 
     return ask
