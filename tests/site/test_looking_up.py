@@ -95,3 +95,55 @@ def test_a_test_is_shown_as_the_sentence_that_it_is():
 def test_no_page_shows_a_role_that_was_not_understood():
     for page in Path(SITE / "book").glob("*.html"):
         assert not re.search(r"\{(chapter|cell|test|py:obj)\}", page.read_text(encoding="utf-8")), page.name
+
+
+# The front page, and the ends of the chapters
+
+
+WATCH_SHIFTS = """
+    window.shift = 0;
+    new PerformanceObserver((list) => {
+        for (const entry of list.getEntries()) window.shift += entry.value;
+    }).observe({ type: "layout-shift", buffered: true });
+"""
+
+
+@pytest.mark.parametrize("width", [360, 1280])
+def test_the_front_page_begins_with_a_live_explorer_that_moves_nothing_when_it_comes(visit, width):
+    here = visit(width=width)
+    here.context.add_init_script(WATCH_SHIFTS)
+    page = here.open("book/index.html")
+    explorer = page.locator("main figure .detr-widget")
+    assert explorer.count() == 1
+    assert explorer.bounding_box()["y"] < page.locator("main h2").first.bounding_box()["y"]
+    second = explorer.get_by_role("radio", name=re.compile("^1 ")).first
+    second.wait_for(state="attached")
+    before = explorer.inner_text()
+    second.check()
+    page.wait_for_function("(text) => document.querySelector('.detr-widget').innerText !== text", arg=before)
+    assert page.evaluate("shift") < 0.01
+    assert here.console == []
+
+
+def test_the_explorer_of_the_front_page_is_a_picture_where_scripts_are_off(browser, site_address):
+    context = browser.new_context(java_script_enabled=False)
+    page = context.new_page()
+    page.goto(f"{site_address}/book/index.html")
+    picture = page.locator("main figure .detr-widget svg[role=img], main figure .detr-widget img").first
+    assert picture.is_visible()
+    assert len(picture.get_attribute("aria-label") or picture.get_attribute("alt") or "") > 20
+    context.close()
+
+
+@pytest.mark.parametrize(("chapter", "following"), zip(CHAPTERS, [*CHAPTERS[1:], None], strict=True))
+def test_a_chapter_ends_with_what_comes_next_and_with_the_way_to_its_solutions(chapter, following):
+    page = (SITE / "notebooks" / f"{chapter}.html").read_text(encoding="utf-8")
+    text, turn = page.split('<nav class="turn"')
+    assert 'href="../book/solutions.html"' in text[-2000:]
+    assert 'rel="next"' in turn
+    if following is None:  # after the last chapter, the pages to look things up
+        assert re.search(r'href="\.\./book/\w+\.html"', turn)
+    else:
+        assert f'href="{following}.html"' in turn
+        last_section = text[text.rindex("<h2") :]
+        assert f'href="{following}.html"' in last_section, "the last words of the chapter do not lead on"
