@@ -194,7 +194,7 @@ def look_at_detector() -> Finding:
 
     image, _ = ShapesDataset(1, HELD_OUT_SEED)[0]
     with torch.no_grad():
-        [found] = load_pretrained(WEIGHTS[0]).predict([image], threshold=0)
+        [found] = load_pretrained(WEIGHTS[0]).predict([image], threshold=0.0)
     score = found["scores"][0].item()  # best first
     text = f"the shipped detector is sure of its first answer to {score:.4f}"
     if abs(score - SCORE) > TOLERANCE:
