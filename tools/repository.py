@@ -79,8 +79,8 @@ def bootstrap_source(address: Address) -> str:
     else:
         lines += [
             "    raise ModuleNotFoundError(",
-            '        "detr_tutorial is not installed here: open this notebook with make lab, "',
-            '        "or run %pip install FOLDER in a cell above, with the folder of the book for FOLDER"',
+            '        "detr_tutorial is not installed here: open this notebook with make lab, or first run "',
+            "        \"%pip install FOLDER, with the book's folder, or git+ADDRESS, with its repository's\"",
             "    )",
         ]
     return "\n".join(lines)

@@ -194,7 +194,7 @@ def test_without_the_package_the_first_cell_installs_it_from_the_repository():
 
 
 def test_without_the_package_and_without_an_address_the_first_cell_says_what_to_do():
-    with pytest.raises(ModuleNotFoundError, match="with make lab, or run %pip install FOLDER"):
+    with pytest.raises(ModuleNotFoundError, match="with make lab, or first run %pip install FOLDER"):
         without_the_package(bootstrap_source(Address("", "main", "")))
 
 
