@@ -1,6 +1,6 @@
 """Measure the built site with Lighthouse on an emulated phone, and fail below the book's bars.
 
-Usage: python tools/lighthouse.py [--site FOLDER] [PAGE ...]      (no page: all of them)
+Usage: python tools/lighthouse.py [--site FOLDER] [--few | PAGE ...]      (no page: all of them)
 
 The pages are served on this machine with gzip, as a static host serves them; the phone, its network and its
 processor are Lighthouse's mobile preset. A page below the bar of performance is measured three times and the
@@ -119,6 +119,7 @@ def show(found: dict[str, dict]) -> None:
 def main() -> int:
     parser = argparse.ArgumentParser(description="Measure the built site with Lighthouse.")
     parser.add_argument("--site", type=Path, default=ROOT / "_build" / "html")
+    parser.add_argument("--few", action="store_true", help="the front page, the search, the heaviest page")
     parser.add_argument("pages", nargs="*", metavar="PAGE", help="such as book/index.html; no page: all")
     asked = parser.parse_args()
     available = pages_of(asked.site)
@@ -128,6 +129,9 @@ def main() -> int:
     if unknown := set(asked.pages) - set(available):
         print(f"No such page: {', '.join(sorted(unknown))}", file=sys.stderr)
         return 2
+    if asked.few:
+        heaviest = max(available, key=lambda page: (asked.site / page).stat().st_size)
+        asked.pages = ["book/index.html", "search.html", heaviest]
     REPORTS.mkdir(parents=True, exist_ok=True)
     found = {}
     with served(asked.site) as address:

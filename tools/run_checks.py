@@ -108,6 +108,8 @@ def steps() -> list[Step]:
         ),
         Step("book", [PYTHON, "tools/build_book.py"]),
         pytest("site", *workers, "--dist=loadgroup", "tests/site", prepare=browser_env),
+        # alone on the machine, like the timing tests; all pages: make lighthouse
+        Step("lighthouse", [PYTHON, "tools/lighthouse.py", "--few"], prepare=browser_env),
     ]
     return found
 

@@ -21,6 +21,11 @@ def compressed(file: Path, changed_ns: int) -> bytes:
     return gzip.compress(file.read_bytes(), compresslevel=6, mtime=0)
 
 
+def sent(file: Path) -> bytes:
+    """Return what travels when a browser asks for a file."""
+    return compressed(file, file.stat().st_mtime_ns) if file.suffix in TEXT else file.read_bytes()
+
+
 class SiteHandler(SimpleHTTPRequestHandler):
     """Files of one folder, text compressed for those who accept it, over connections that stay open."""
 
@@ -31,7 +36,7 @@ class SiteHandler(SimpleHTTPRequestHandler):
         accepted = "gzip" in self.headers.get("Accept-Encoding", "")
         if not (accepted and file.suffix in TEXT and file.is_file()):
             return super().send_head()
-        body = compressed(file, file.stat().st_mtime_ns)
+        body = sent(file)
         self.send_response(200)
         self.send_header("Content-Type", self.guess_type(str(file)))
         self.send_header("Content-Encoding", "gzip")

@@ -10,42 +10,47 @@ import pytest
 
 from .conftest import ROOT, SITE
 
-PAGE_BUDGET = 600_000
+PAGE_BUDGET = 400_000
 MACHINE_NAME = re.compile(r"^(\S*_build\S*|\S*\.(png|jpe?g|svg|webp)|<Figure size .*>)?$")
-every_look = [
-    pytest.mark.parametrize("theme", ["light", "dark"]),
-    pytest.mark.parametrize("width", [360, 1280]),
-]
+at_both_widths = pytest.mark.parametrize("width", [360, 1280])
 
 
-def in_every_look(test):
-    for mark in every_look:
-        test = mark(test)
-    return test
-
-
-@in_every_look
-def test_the_console_stays_silent_and_no_request_leaves_the_site(facts, content_page, theme, width):
-    seen = facts(content_page, theme, width)
+@at_both_widths
+def test_the_console_stays_silent_and_no_request_leaves_the_site(facts, content_page, width):
+    seen = facts(content_page, width)
     assert seen.console == []
     assert seen.strangers == []
     assert seen.missing == []
 
 
-@in_every_look
+@at_both_widths
+@pytest.mark.parametrize("theme", ["light", "dark"])
 def test_axe_finds_nothing(facts, content_page, theme, width):
-    assert facts(content_page, theme, width).findings == []
+    assert facts(content_page, width).findings[theme] == []
 
 
-@in_every_look
-def test_a_page_does_not_scroll_sideways(facts, content_page, theme, width):
-    assert facts(content_page, theme, width).too_wide == []
+@at_both_widths
+def test_a_page_does_not_scroll_sideways(facts, content_page, width):
+    assert facts(content_page, width).too_wide == []
 
 
-def test_a_page_weighs_at_most_600_kb_before_images(facts, content_page):
+@at_both_widths
+def test_nothing_moves_by_itself_where_less_motion_is_asked_for(facts, content_page, width):
+    assert facts(content_page, width).moving == []
+
+
+def test_a_page_weighs_at_most_400_kb_compressed_before_images(facts, content_page):
     weights = facts(content_page).weights
+    assert f"/{content_page}" in weights
     total = sum(weights.values())
     assert total <= PAGE_BUDGET, f"{total:,} bytes: {sorted(weights.items(), key=lambda item: -item[1])}"
+
+
+def test_every_widget_comes_to_life(facts, content_page):
+    seen = facts(content_page)
+    html = (SITE / content_page).read_text(encoding="utf-8")
+    assert seen.widgets == html.count('class="detr-widget"')
+    assert seen.sleeping_widgets == 0
 
 
 def test_every_image_has_alternative_text_and_a_size(facts, content_page):
@@ -54,6 +59,10 @@ def test_every_image_has_alternative_text_and_a_size(facts, content_page):
             assert image["alt"] is not None, image
             assert not MACHINE_NAME.match(image["alt"]), image
         assert image["widget"] or image["sized"] or image["source"].endswith(".svg"), image
+
+
+def test_every_drawing_has_a_name_or_is_hidden_from_those_who_cannot_see_it(facts, content_page):
+    assert facts(content_page).drawings == []
 
 
 def test_all_mathematics_is_rendered(facts, content_page):

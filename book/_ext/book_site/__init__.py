@@ -9,7 +9,7 @@ from typing import Any
 
 from sphinx.application import Sphinx
 
-from . import cells, images, mathematics, measure, pages, places, reference, status, syntax, widget_directive
+from . import cells, mathematics, measure, pages, places, reference, status, syntax, unused, widget_directive
 
 THEME_DIR = Path(__file__).resolve().parents[2] / "theme"
 
@@ -19,7 +19,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.add_config_value("thebe_config", {}, "html")
     app.add_config_value("comments_config", {}, "html")
     app.add_html_theme("book", str(THEME_DIR))
-    parts = (mathematics, syntax, cells, images, measure, pages, places, reference, status, widget_directive)
+    parts = (mathematics, syntax, cells, measure, pages, places, reference, status, unused, widget_directive)
     for part in parts:
         part.setup(app)
     return {"version": "1", "parallel_read_safe": False, "parallel_write_safe": False}

@@ -76,7 +76,7 @@ def size_images(app: Sphinx, body: str, lazy_from: int) -> str:
         name = source_name(match[0])
         tag = with_size(match[0], shown.get(name), lazy=seen > lazy_from)
         if webp := smaller.get(shown.get(name)):
-            # the original is copied too, for those who name it; drop_unused removes it otherwise
+            # the original is copied too, and stays where a page names it: see unused.py
             app.builder.images[str(webp)] = f"{name}.webp"
             tag = tag.replace(f'{name}"', f'{name}.webp"')
         return tag
@@ -90,20 +90,3 @@ def smaller_images(app: Sphinx, files: Iterable[Path]) -> dict[Path | None, Path
     originals = sorted({file for file in files if file.suffix.lower() in SHRUNK})
     with ThreadPoolExecutor(2) as pool:
         return dict(zip(originals, pool.map(lambda file: as_webp(file, folder), originals), strict=True))
-
-
-def drop_unused(app: Sphinx, failure: Exception | None) -> None:
-    """Remove from the site the images that no page shows or names."""
-    if failure is not None or app.builder.format != "html":
-        return
-    site = Path(app.outdir)
-    pages = (page.read_text(encoding="utf-8") for page in site.rglob("*.html"))
-    named = {name for page in pages for name in re.findall(r"_images/([\w.-]+)", page)}
-    for file in (site / "_images").glob("*"):
-        if file.name not in named:
-            file.unlink()
-
-
-def setup(app: Sphinx) -> None:
-    """Pages call size_images; see pages.py."""
-    app.connect("build-finished", drop_unused, priority=900)
