@@ -36,7 +36,7 @@ class Exercises:
             assert "not written yet" in result.message
 
 
-def run_chapter(name: str, skip: str | None = None) -> dict[str, Any]:
+def run_chapter(name: str, skip: str | tuple[str, ...] | None = None) -> dict[str, Any]:
     """Run all cells of notebooks/`name`.ipynb but those whose id begins with `skip`.
 
     Returns:
