@@ -99,7 +99,8 @@ def steps() -> list[Step]:
         # alone on the machine, or the clock tells nothing
         found.append(pytest("timing", "--ignore=tests/site", "-m", "timing", "tests", prepare=browser_env))
     if (ROOT / "tests" / "errors").is_dir():
-        found.append(pytest("errors", "tests/errors", env={**ONE_THREAD, "DETR_TUTORIAL_TYPECHECK": "0"}))
+        unchecked = {**ONE_THREAD, "DETR_TUTORIAL_TYPECHECK": "0"}
+        found.append(pytest("errors", *workers, "--dist=worksteal", "tests/errors", env=unchecked))
     found += npm_steps()
     found += [
         Step("package", [PYTHON, "tools/check_package.py"]),

@@ -26,6 +26,7 @@ SIZES = {
     "decoder_layers": 2,
     "ffn_dim": 16,
 }
+IMAGES = [0, 1, 2, 3]
 ONE_STEP = """
     import sys
     import torch
@@ -34,20 +35,19 @@ ONE_STEP = """
     from detr_tutorial.deformable_detr import DeformableDETRConfig
     from detr_tutorial.training import TrainingConfig, join_processes, make_criterion, start, train_step
 
-    folder, images, two_stage = sys.argv[1], [int(number) for number in sys.argv[2].split(",")], sys.argv[3]
-    sizes = {sizes}
     with join_processes("cpu") as processes:
-        torch.manual_seed(0)
-        model = DeformableDETRConfig.shapes(**sizes, two_stage=two_stage == "True")
-        config = TrainingConfig(model=model, clip_norm=1e9)
-        state = start(config, processes.device)
-        share = images[processes.rank :: processes.count]
-        batch, targets = collate([ShapesDataset(100, seed=5)[image] for image in share])
-        criterion = make_criterion(config.model)
-        model = DistributedDataParallel(state.model)
-        row = train_step(model, criterion, state.optimizer, batch, targets, config)
-        gradients = {{name: p.grad for name, p in state.model.named_parameters()}}
-        torch.save((row, gradients), f"{{folder}}/{{processes.rank}}.pt")
+        for two_stage in (False, True):
+            torch.manual_seed(0)
+            model = DeformableDETRConfig.shapes(**{sizes}, two_stage=two_stage)
+            config = TrainingConfig(model=model, clip_norm=1e9)
+            state = start(config, processes.device)
+            share = {images}[processes.rank :: processes.count]
+            batch, targets = collate([ShapesDataset(100, seed=5)[image] for image in share])
+            criterion = make_criterion(config.model)
+            model = DistributedDataParallel(state.model)
+            row = train_step(model, criterion, state.optimizer, batch, targets, config)
+            gradients = {{name: p.grad for name, p in state.model.named_parameters()}}
+            torch.save((row, gradients), f"{{sys.argv[1]}}/{{two_stage}}-{{processes.rank}}.pt")
 """
 
 
@@ -65,24 +65,30 @@ def counts_of_objects(images: list[int]) -> list[int]:
     return [len(dataset[image][1]["labels"]) for image in images]
 
 
+@pytest.fixture(scope="module")
+def steps_of_two(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where two processes left their steps, of both models: to start them takes longer than to step."""
+    folder = tmp_path_factory.mktemp("steps")
+    script = folder / "one_step.py"
+    script.write_text(textwrap.dedent(ONE_STEP.format(sizes=SIZES, images=IMAGES)))
+    run_two(str(script), str(folder))
+    return folder
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("two_stage", [False, True], ids=["refined", "two-stage"])
-def test_two_processes_give_the_gradients_of_one_with_twice_the_batch(tmp_path, two_stage):
-    images = [0, 1, 2, 3]
-    counts = counts_of_objects(images)
+def test_two_processes_give_the_gradients_of_one_with_twice_the_batch(steps_of_two, two_stage):
+    counts = counts_of_objects(IMAGES)
     assert sum(counts[0::2]) != sum(counts[1::2]), "equal numbers of objects would hide a wrong mean"
-    script = tmp_path / "one_step.py"
-    script.write_text(textwrap.dedent(ONE_STEP.format(sizes=SIZES)))
-    run_two(str(script), str(tmp_path), ",".join(map(str, images)), str(two_stage))
 
     torch.manual_seed(0)
     config = TrainingConfig(model=DeformableDETRConfig.shapes(**SIZES, two_stage=two_stage))
     model, criterion = make_model(config.model).train(), make_criterion(config.model)
-    batch, targets = collate([ShapesDataset(100, seed=5)[image] for image in images])
+    batch, targets = collate([ShapesDataset(100, seed=5)[image] for image in IMAGES])
     loss = criterion.total(criterion(model(batch), targets))
     loss.backward()
     for rank in (0, 1):
-        row, gradients = torch.load(tmp_path / f"{rank}.pt")
+        row, gradients = torch.load(steps_of_two / f"{two_stage}-{rank}.pt")
         assert row["loss"] == pytest.approx(loss.item(), rel=1e-5)
         for name, parameter in model.named_parameters():
             assert parameter.grad is not None
