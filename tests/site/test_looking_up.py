@@ -135,7 +135,10 @@ def test_the_explorer_of_the_front_page_is_a_picture_where_scripts_are_off(brows
     context.close()
 
 
-@pytest.mark.parametrize(("chapter", "following"), zip(CHAPTERS, [*CHAPTERS[1:], None], strict=True))
+FOLLOWING = [*CHAPTERS[1:], None]
+
+
+@pytest.mark.parametrize(("chapter", "following"), list(zip(CHAPTERS, FOLLOWING, strict=True)))
 def test_a_chapter_ends_with_what_comes_next_and_with_the_way_to_its_solutions(chapter, following):
     page = (SITE / "notebooks" / f"{chapter}.html").read_text(encoding="utf-8")
     text, turn = page.split('<nav class="turn"')
