@@ -1,6 +1,6 @@
 """A widget of the package in the middle of a page of text.
 
-    ```{widget} sampling_points_on_cup
+    ```{widget} trained_points_on_shapes
     :name: fig-front
 
     A caption, which says what there is to see and to try.
@@ -20,17 +20,6 @@ from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
 
-def sampling_points_on_cup() -> str:
-    """One query of the running example, before any training."""
-    from detr_tutorial.running_example import running_example
-    from detr_tutorial.widgets import SamplingPointsExplorer
-
-    example = running_example("sampling")
-    assert example.attention is not None
-    assert example.flattened is not None
-    return SamplingPointsExplorer(example.attention, example.flattened, example.images[0])._repr_html_()
-
-
 def trained_points_on_shapes() -> str:
     """What the shipped detector finds in a picture that it has never seen, and where it looks for it."""
     from detr_tutorial.checkpoints import load_pretrained
@@ -45,7 +34,7 @@ def trained_points_on_shapes() -> str:
     return TrainedPointsExplorer(model, image, CLASSES)._repr_html_()
 
 
-WIDGETS = {function.__name__: function for function in (sampling_points_on_cup, trained_points_on_shapes)}
+WIDGETS = {function.__name__: function for function in (trained_points_on_shapes,)}
 
 
 class WidgetDirective(SphinxDirective):
