@@ -54,10 +54,17 @@ class QuietHandler(SiteHandler):
         pass
 
 
+class SiteServer(ThreadingHTTPServer):
+    def handle_error(self, request, client_address) -> None:
+        """A browser that went away before its answer came is no error."""
+        if not isinstance(sys.exc_info()[1], ConnectionError):
+            super().handle_error(request, client_address)
+
+
 @contextmanager
 def served(site: Path) -> Iterator[str]:
     """Serve a folder on this machine while the block runs; gives its address, without a slash at the end."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(QuietHandler, directory=str(site)))
+    server = SiteServer(("127.0.0.1", 0), partial(QuietHandler, directory=str(site)))
     threading.Thread(target=server.serve_forever, daemon=True).start()
     try:
         yield f"http://127.0.0.1:{server.server_address[1]}"
@@ -74,9 +81,7 @@ def main() -> int:
         return 1
     for candidate in range(port, port + 20):
         try:
-            server = ThreadingHTTPServer(
-                ("127.0.0.1", candidate), partial(SiteHandler, directory=str(folder))
-            )
+            server = SiteServer(("127.0.0.1", candidate), partial(SiteHandler, directory=str(folder)))
         except OSError:
             continue
         print(f"http://127.0.0.1:{candidate}/   (Ctrl+C ends it)", flush=True)
