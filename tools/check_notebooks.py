@@ -44,7 +44,7 @@ def main() -> int:
     if not check_package.is_fresh() and (code := check_package.main()) != 0:
         return code
     env = {**os.environ, "JUPYTER_PATH": str(check_package.KERNELS)}
-    options = ["--nbval", f"--nbval-kernel-name={check_package.KERNEL}", "--nbval-cell-timeout=300"]
+    options = ["--nbval", f"--nbval-kernel-name={check_package.KERNEL}", "--nbval-cell-timeout=600"]
     with tempfile.TemporaryDirectory(prefix="notebooks_") as folder:
         lay_out(Path(folder))
         command = [
