@@ -30,6 +30,9 @@ from detr_tutorial.training import APS, ModelConfig, TrainingConfig, train
 MODELS: dict[str, ModelConfig] = {
     "detr_stride_32": DETRConfig.shapes(dilated=False),
     "detr_stride_16": DETRConfig.shapes(),
+    "deformable_stride_16": DeformableDETRConfig.shapes(
+        two_stage=False, refine_boxes=False, num_levels=1, dilated=True
+    ),
     "deformable_base": DeformableDETRConfig.shapes(two_stage=False, refine_boxes=False),
     "deformable_refined": DeformableDETRConfig.shapes(two_stage=False),
 }

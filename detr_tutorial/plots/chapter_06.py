@@ -221,12 +221,14 @@ def growth(
 MODEL_NAMES = {
     "detr_stride_32": "DETR, stride 32",
     "detr_stride_16": "DETR, stride 16",
-    "deformable_base": "Deformable DETR",
+    "deformable_stride_16": "deformable, stride 16",
+    "deformable_base": "deformable, 4 levels",
     "deformable_refined": "+ box refinement",
 }
 _MODEL_LINES: dict[str, dict[str, Any]] = {
     "detr_stride_32": {"color": "#CC79A7", "linestyle": "--", "marker": "^"},
     "detr_stride_16": {"color": WRONG_COLOR, "linestyle": "-", "marker": "s"},
+    "deformable_stride_16": {"color": "#E69F00", "linestyle": ":", "marker": "v"},
     "deformable_base": {"color": RIGHT_COLOR, "linestyle": "-", "marker": "o"},
     "deformable_refined": {"color": "#009E73", "linestyle": "-.", "marker": "D"},
 }
@@ -268,7 +270,12 @@ def learning_curves(
         Line2D([], [], markersize=5, label=MODEL_NAMES[model], **_MODEL_LINES[model]) for model in models
     ]
     figure.legend(
-        handles=lines, loc="outside lower center", ncols=len(models), fontsize=8.5, columnspacing=1.4
+        handles=lines,
+        loc="outside lower center",
+        ncols=len(models),
+        fontsize=8,
+        columnspacing=1.2,
+        handlelength=1.8,
     )
     return figure
 

@@ -44,6 +44,14 @@ def test_the_worst_deformable_run_is_ahead_of_the_best_dense_run_at_every_step(s
         assert min(run[step] for run in ap_of("deformable_base", size)) > best_dense
 
 
+def test_on_the_dense_models_own_map_deformable_attention_is_ahead_and_finer_maps_bring_more():
+    control, dense, finer = (ap_of(m) for m in ("deformable_stride_16", "detr_stride_16", "deformable_base"))
+    for step in range(EVALUATIONS):
+        assert min(run[step] for run in control) > max(run[step] for run in dense)
+        assert min(run[step] for run in finer) > max(run[step] for run in control)
+    assert min(run[1] for run in control) > max(run[-1] for model in DENSE for run in ap_of(model))
+
+
 def test_a_dense_step_is_cheaper_and_the_dense_models_do_learn():
     def minutes(model: str) -> float:
         return max(run["points"][-1]["cpu_minutes"] for run in STUDY["runs"] if run["model"] == model)
