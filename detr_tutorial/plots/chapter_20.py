@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
-from matplotlib.patches import Rectangle
+from matplotlib.patches import Circle, Rectangle
 from matplotlib.patheffects import withStroke
 from torch import Tensor
 
@@ -31,6 +31,7 @@ from detr_tutorial.plots._style import (
 )
 
 MUTED = "#666666"
+SMALLEST_AREA = 7.0  # of a point in `looks`, in square points: any smaller, its color is not seen
 FIELD_MAP = LinearSegmentedColormap.from_list("field", ["#FFFFFF00", "#56A0D3CC", "#0072B2E6", "#08306B"])
 SERIES = (  # (color, marker, filled)
     (RIGHT_COLOR, "o", True),
@@ -78,7 +79,7 @@ def _draw_look(axes: Axes, look: Look, area: Number) -> None:
     pixels = look.locations * scale - 0.5
     for head in range(heads):
         for level in range(levels):
-            weights = look.weights[head, level].clamp_min(1e-6)
+            weights = look.weights[head, level].clamp_min(SMALLEST_AREA / (levels * points * area))
             draw_points(
                 axes,
                 pixels[head, level],
@@ -87,6 +88,7 @@ def _draw_look(axes: Axes, look: Look, area: Number) -> None:
                 weights=weights,
                 area=float(weights.mean()) * levels * points * area,
                 clip_on=True,
+                linewidths=0.5,
             )
     x, y = (look.reference[:2] * scale - 0.5).tolist()
     draw_reference_point(axes, x, y, size=9)
@@ -101,7 +103,7 @@ def looks(rows: Sequence[tuple[str, Sequence[Look]]], titles: Sequence[str], are
     Args:
         rows: a name and a query for each column.
         titles: of the columns.
-        area: of a point of average weight, in square points.
+        area: of a point of average weight, in square points; points of little weight are drawn larger.
     """
     columns = len(titles)
     side = 7.2 / columns
@@ -205,14 +207,15 @@ def levels_by_size(
 
 
 @styled
-def directions(panels: Sequence[tuple[str, Tensor, Tensor, Tensor]]) -> Figure:
+def directions(panels: Sequence[tuple[str, str, Tensor, Tensor, Tensor]]) -> Figure:
     """The mean points of each head against the star of the start.
 
     Args:
-        panels: a title, the start (M, K, 2), the mean (M, K, 2) and the standard deviation (M, K, 2).
+        panels: a title, the unit, the start (M, K, 2), the mean (M, K, 2) and the standard deviation
+            (M, K, 2).
     """
-    figure, grid = new_figure(7.2, 2.9, columns=len(panels))
-    for axes, (title, start, mean, sd) in zip(grid[0], panels, strict=True):
+    figure, grid = new_figure(7.2, 3.1, columns=len(panels))
+    for axes, (title, unit, start, mean, sd) in zip(grid[0], panels, strict=True):
         reach = 1.25 * float(mean.abs().amax())
         axes.axhline(0, color=GRID_COLOR, linewidth=0.6)
         axes.axvline(0, color=GRID_COLOR, linewidth=0.6)
@@ -229,10 +232,11 @@ def directions(panels: Sequence[tuple[str, Tensor, Tensor, Tensor]]) -> Figure:
         axes.set(xlim=(-reach, reach), ylim=(reach, -reach), aspect="equal")
         axes.set_title(title, fontsize=9.5, loc="center")
         axes.tick_params(labelsize=8)
+        axes.set_xlabel(unit, fontsize=9)
     start_handle, name = grid[0, 0].get_legend_handles_labels()
     figure.legend(
-        [*start_handle, *head_handles(range(len(panels[0][1])))],
-        [*name, *[f"head {head}" for head in range(len(panels[0][1]))]],
+        [*start_handle, *head_handles(range(len(panels[0][2])))],
+        [*name, *[f"head {head}" for head in range(len(panels[0][2]))]],
         loc="outside lower center",
         ncols=5,
     )
@@ -240,42 +244,15 @@ def directions(panels: Sequence[tuple[str, Tensor, Tensor, Tensor]]) -> Figure:
 
 
 @styled
-def weight_of_the_best(lines: Sequence[tuple[str, Numbers]]) -> Figure:
-    """How much of a head's weight its best points have together.
-
-    Args:
-        lines: a name, and the mean weights of a head, largest first.
-    """
-    figure, grid = new_figure(7.2, 2.4)
-    axes = grid[0, 0]
-    styles = ("-", "--", "-", "--", "-.")
-    colors = (RIGHT_COLOR, RIGHT_COLOR, WRONG_COLOR, WRONG_COLOR, WRONG_COLOR)
-    count = len(lines[0][1])
-    for number, (name, weights) in enumerate(lines):
-        even = number == len(lines) - 1
-        axes.plot(
-            range(count + 1),
-            np.concatenate([[0], np.cumsum(np.asarray(weights))]),
-            linestyle=":" if even else styles[number % 5],
-            color=INK if even else colors[number % 5],
-            marker="." if even else "osD^v"[number % 5],
-            markersize=4,
-            label=name,
-        )
-    axes.set(xlabel="points, best first", ylabel="share of the weight", xlim=(0, count), ylim=(0, 1.02))
-    axes.set_xticks(range(0, count + 1, 2))
-    axes.grid(color=GRID_COLOR, linewidth=0.5)
-    axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
-    return figure
-
-
-@styled
-def fields(image: Tensor, rows: Sequence[tuple[str, Sequence[tuple[str, Tensor]]]], center: Tensor) -> Figure:
-    """How strongly one token depends on each pixel.
+def fields(
+    image: Tensor, rows: Sequence[tuple[str, Sequence[tuple[str, Tensor, Sequence[Number]]]]], center: Tensor
+) -> Figure:
+    """How strongly one token depends on each pixel, and circles around it.
 
     Args:
         image: (3, H, W) in [0, 1].
-        rows: a name, and for each panel a title and the sizes of the gradients (H, W).
+        rows: a name, and for each panel a title, the sizes of the gradients (H, W), and the radii of two
+            circles in pixels.
         center: (x, y) of the token in [0, 1].
     """
     columns = len(rows[0][1])
@@ -286,12 +263,15 @@ def fields(image: Tensor, rows: Sequence[tuple[str, Sequence[tuple[str, Tensor]]
     height, width = image.shape[1:]
     gray = image.mean(0, keepdim=True).expand(3, -1, -1) * 0.35 + 0.65
     for axes_of_row, (name, panels) in zip(grid, rows, strict=True):
-        for axes, (title, sizes) in zip(axes_of_row, panels, strict=True):
+        for axes, (title, sizes, radii) in zip(axes_of_row, panels, strict=True):
             draw_picture(axes, gray)
             strength = (sizes / sizes.max()).clamp(min=1e-6).log10()
             shown = axes.imshow(strength.numpy(), cmap=FIELD_MAP, vmin=-2, vmax=0)
             x, y = (center * center.new_tensor([width, height]) - 0.5).tolist()
             draw_reference_point(axes, x, y, size=8)
+            for radius, line in zip(radii, ("-", (0, (4, 2))), strict=True):
+                axes.add_patch(Circle((x, y), float(radius), fill=False, color=WRONG_COLOR, linestyle=line))
+            axes.set(xlim=(-0.5, width - 0.5), ylim=(height - 0.5, -0.5))
             axes.set_xlabel(title, fontsize=9)
         axes_of_row[0].set_ylabel(name, fontsize=9.5)
     bar = figure.colorbar(shown, ax=grid, ticks=[-2, -1, 0], shrink=0.7, pad=0.01)
@@ -308,13 +288,13 @@ def conventions(image: Tensor, panels: Sequence[tuple[str, Tensor, bool]], box: 
         panels: a title, points (n, 2) in pixels of the picture, and whether they are right.
         box: of the object, (cx, cy, w, h) in [0, 1].
     """
-    figure, grid = new_figure(7.2, 1.45, columns=len(panels))
+    figure, grid = new_figure(7.2, 1.9, columns=len(panels))
     height, width = image.shape[1:]
     for axes, (title, points, right) in zip(grid[0], panels, strict=True):
         draw_picture(axes, image * 0.8 + 0.2)
         _box(axes, box, (height, width), "#FFFFFF", "-")
         color, marker = (REFERENCE_COLOR, "o") if right else (WRONG_COLOR, "X")
         axes.scatter(*points.T.tolist(), s=16, color=color, marker=marker, edgecolors="white", linewidths=0.4)
-        axes.set(xlim=(-0.5, width - 0.5), ylim=(height - 0.5, -0.5))
-        axes.set_title(title, fontsize=8.5, loc="center")
+        axes.set(xlim=(-0.5, width - 0.5), ylim=(height * 1.2 - 0.5, -0.5))
+        axes.set_title(title.replace("padding ", "padding\n"), fontsize=8.5, loc="center")
     return figure

@@ -16,7 +16,7 @@ from tests.checks.notebook import NOTEBOOKS, Exercises
 
 NOTEBOOK = "20_sampling_points_on_images"
 # Cells that take long: models are evaluated, and what tests/unit/test_sampling_statistics.py does is done.
-SKIP = ("ch20-heads-reset-run", "ch20-solution-4", "ch20-statistics-live", "ch20-field-radius")
+SKIP = ("ch20-heads-reset-run", "ch20-solution-4", "ch20-statistics-live")
 
 
 class TestExercises(Exercises):
