@@ -288,7 +288,7 @@ def conventions(image: Tensor, panels: Sequence[tuple[str, Tensor, bool]], box: 
         panels: a title, points (n, 2) in pixels of the picture, and whether they are right.
         box: of the object, (cx, cy, w, h) in [0, 1].
     """
-    figure, grid = new_figure(7.2, 1.9, columns=len(panels))
+    figure, grid = new_figure(7.2, 1.65, columns=len(panels))
     height, width = image.shape[1:]
     for axes, (title, points, right) in zip(grid[0], panels, strict=True):
         draw_picture(axes, image * 0.8 + 0.2)
