@@ -1,6 +1,7 @@
 """The repository's address stands where it must, and nowhere else."""
 
 import contextlib
+import os
 import re
 import shutil
 import subprocess
@@ -79,7 +80,7 @@ def test_it_writes_every_place_twice_is_as_once_and_the_old_name_is_gone(copy, o
     assert run(copy, FIRST).stdout == f"{FIRST}: 0 files changed\n"
     assert texts_of(copy) == once
     assert run(copy, SECOND).returncode == 0
-    for word in ("quokka", "numbat"):
+    for word in FIRST.split("/"):
         assert files_with(word, copy) == set()
     assert run(copy, "").returncode == 0
     assert texts_of(copy) == empty
@@ -202,7 +203,9 @@ def test_make_tells_a_forgotten_name_from_an_empty_one():
     make = shutil.which("make")
     if make is None:
         pytest.skip("there is no make here")
+    # a make that runs these tests hands its own options on
+    env = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}
     for arguments, ending in [([], ""), (["REPO="], ' ""'), (["REPO=a/b"], ' "a/b"')]:
         command = [make, "--dry-run", "repository", *arguments]
-        told = subprocess.run(command, cwd=ROOT, capture_output=True, text=True).stdout.strip()
+        told = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True).stdout.strip()
         assert told.endswith(f"tools/repository.py{ending}")
