@@ -143,7 +143,8 @@ class BoxLossExplorer(BookWidget, bundle="box_loss_explorer"):
             '<div class="dw bx"><div class="dw-body"><div class="bx-controls bx-asleep" aria-hidden="true">'
             f'<fieldset class="dw-chips"><legend>Loss</legend>{chips}</fieldset>'
             f'<div class="bx-buttons">{buttons}</div></div><div class="bx-main"><figure class="bx-figure">'
-            f'<div class="bx-stage"><img class="bx-map" alt="" src="{_picture(table)}">{self._svg()}</div>'
+            f'<div class="bx-stage"><img class="bx-map" alt="" aria-hidden="true" src="{_picture(table)}">'
+            f"{self._svg()}</div>"
             f'<figcaption class="bx-legend"><span>{_number(table.min())}</span><span class="bx-ramp" '
             f'style="background:linear-gradient(to right,{stops})"></span><span>{_number(table.max())}</span>'
             '<span class="dw-muted">loss, by place</span></figcaption></figure>'
